@@ -1,0 +1,1 @@
+"""What the synthetic cohort is worth and what it gives away."""

@@ -1,0 +1,1 @@
+"""The predictive model that measures utility."""

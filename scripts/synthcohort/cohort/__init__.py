@@ -1,0 +1,1 @@
+"""From indexed images to experiments: label policies, patient split, selections."""

@@ -1,0 +1,78 @@
+"""Files that are either whole or absent."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it on success and vanishes on failure.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final path; missing parent folders are made.
+    mode : int
+        Permission bits of the final file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str, mode: int = 0o644) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic_path(path, mode) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any, mode: int = 0o644) -> None:
+    """Write `value` as indented JSON with a final newline; keys keep their order."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_parquet(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:
+    """Write a table without its index; the same table gives the same bytes."""
+    with atomic_path(path, mode) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def write_csv(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:
+    """Write a table without its index as CSV; floats keep every digit."""
+    with atomic_path(path, mode) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of the order of its keys, as hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,211 @@
+"""The study's config: one typed model; schema, commented config.yaml and docs are generated from it."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+FindingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Family = Literal["r3-gan"]
+AxisName = Literal["resolution", "classes", "samples"]
+
+
+def _power_of_two(value: int) -> int:
+    if value < 8 or value > 1024 or value & (value - 1):
+        nearest = min((2**k for k in range(3, 11)), key=lambda power: abs(power - value))
+        raise ValueError(f"a resolution is a power of two between 8 and 1024; the nearest is {nearest}")
+    return value
+
+
+Resolution = Annotated[int, AfterValidator(_power_of_two)]
+
+
+class Model(BaseModel):
+    """Base of every part of the config: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Phantom(Model):
+    """An embedded cohort of simulated patients, drawn and written as DICOM."""
+
+    anatomy: Literal["head", "chest"]
+    """What is drawn: head CT slices with haemorrhages, or chest radiographs with the 14 CheXpert findings."""
+    patients: int = Field(1200, ge=10, le=10_000_000)
+    """Number of simulated patients (head: several slices each; chest: 1 to 5 studies each)."""
+    side: int = Field(128, ge=32, le=1024)
+    """Side of the drawn images in pixels; the written matrices vary a little around it."""
+    seed: int = Field(1, ge=0)
+    """Seed of the drawing; another seed gives other patients."""
+    minimum_prevalence: float = Field(0.0, ge=0, le=0.2)
+    """Findings that are naturally rarer than this share of the images are drawn this often; 0 keeps nature."""
+    unfit_share: float = Field(0.02, ge=0, le=0.5)
+    """Share of files that are broken or unfit on purpose, to show what happens to them."""
+
+
+class DicomFolder(Model):
+    """A user's own cohort: a folder of DICOM files and a table of labels."""
+
+    folder: str
+    """Folder that is searched for DICOM files, with all its subfolders."""
+    labels: str
+    """CSV or parquet table with one row per file and one column of 0, 1 or blank per finding."""
+    key: str = "sop_instance_uid"
+    """Column of the label table that names the file: by SOPInstanceUID, by file name, or by path below the folder."""
+
+
+class Window(Model):
+    """A CT window in Hounsfield units (DICOM PS3.3 C.11.2.1.2)."""
+
+    center: float
+    """Hounsfield units at mid-grey."""
+    width: float = Field(gt=0)
+    """Hounsfield units from black to white."""
+
+
+class Ingest(Model):
+    """How DICOM files become 8-bit images."""
+
+    modalities: list[Literal["CT", "CR", "DX"]] = Field(["CT"], min_length=1)
+    """Modalities that are kept; files of any other are rejected with that reason."""
+    windows: list[Window] = [Window(center=40, width=80)]
+    """CT only: each window becomes one channel; the default is the brain window."""
+    frontal_only: bool = True
+    """CR and DX only: reject views that are known not to be frontal (PA or AP)."""
+    shards: int = Field(2, ge=1, le=4096)
+    """Number of jobs that decode the files; files go to a shard by a hash, so keep it fixed while a cohort grows."""
+    maximum_rejected: float = Field(0.2, ge=0, le=1)
+    """The run stops when more than this share of the files is rejected."""
+    allow_burned_in_annotation: bool = False
+    """Keep files that say that text is burned into their pixels; such text can name patients."""
+    maximum_pixels: int = Field(64_000_000, ge=1)
+    """Larger images are rejected before they are decoded (decompression bombs)."""
+
+
+class Cohort(Model):
+    """A set of real (or simulated) patients' images with labels."""
+
+    name: Name
+    """Name of the cohort, used in paths: lower-case letters, digits and hyphens."""
+    phantom: Phantom | None = None
+    """Draw simulated patients; leave out for own data."""
+    dicom: DicomFolder | None = None
+    """Own data; leave out for an embedded cohort."""
+    findings: list[FindingName] = []
+    """Label columns to use, in this order; empty takes all of the label table."""
+    ingest: Ingest = Ingest()
+    """How DICOM files become 8-bit images."""
+    horizontal_flip: bool = False
+    """Mirror training images at random; leave off where the side carries meaning, as in the chest."""
+    minimum_combination: int = Field(20, ge=1)
+    """Label combinations with fewer training images than this are left out of every experiment."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Cohort":
+        if (self.phantom is None) == (self.dicom is None):
+            raise ValueError("a cohort has either 'phantom' (simulated patients) or 'dicom' (own data)")
+        return self
+
+
+class Axis(Model):
+    """One benchmark: a property of the training data, varied over levels."""
+
+    axis: AxisName
+    """resolution (pixels), classes (number of label combinations) or samples (training images per combination)."""
+    levels: list[int] = Field(min_length=1)
+    """Values on the axis."""
+    families: list[Family] = Field(["r3-gan"], min_length=1)
+    """Generator families trained at every level."""
+    cohorts: list[Name] = []
+    """Cohorts that this axis is for; empty means all."""
+    resolution: Resolution = 16
+    """Image side on the classes and samples axes (the resolution axis has its levels instead)."""
+    combinations: int = Field(4, ge=2)
+    """samples axis: how many of the most frequent label combinations are used."""
+    train_images: int = Field(2000, ge=10)
+    """classes axis: training images of every level, shared equally by its combinations, so that only their number varies."""
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> "Axis":
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError("each level may stand only once")
+        for level in self.levels:
+            if self.axis == "resolution":
+                _power_of_two(level)
+            if self.axis == "classes" and level < 2:
+                raise ValueError("a level of the classes axis is at least 2 combinations")
+            if level < 1:
+                raise ValueError("a level is at least 1")
+        return self
+
+
+class Generator(Model):
+    """Training of one generator family."""
+
+    family: Family
+    """Which family these settings are for."""
+    kimg: dict[int, float] = {}
+    """Thousand real images shown in training, per resolution; what is left out comes from the family's presets."""
+
+
+class Classifier(Model):
+    """The predictive model that measures utility, the same for real and synthetic training images."""
+
+    network: Literal["small", "densenet121"] = "small"
+    """small: a residual network for 16² to 64² on a CPU; densenet121: the paper's, at 224²."""
+    weights: str = "none"
+    """densenet121 only: 'none', 'download' (torchvision's ImageNet weights) or the path of a weights file."""
+    kimg: float = Field(40.0, gt=0)
+    """Longest training, in thousand images shown."""
+    patience: int = Field(3, ge=1)
+    """Stop after this many evaluations without a better validation AUROC."""
+
+
+class Statistics(Model):
+    """Uncertainty of every number."""
+
+    bootstrap: int = Field(1000, ge=10)
+    """Number of bootstrap resamples, over patients."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Level of every interval."""
+    minimum_positive_patients: int = Field(20, ge=1)
+    """Findings with fewer positive (or negative) test patients are shown but not averaged."""
+
+
+class Study(Model):
+    """A whole study: cohorts, benchmarks and how they are computed."""
+
+    study: Name = "demo"
+    """Name of the study: everything it makes lies under results/NAME/."""
+    seed: int = Field(2021, ge=0)
+    """All randomness derives from it."""
+    replicates: int = Field(1, ge=1, le=100)
+    """How often everything downstream of a seed is repeated."""
+    threads: int = Field(2, ge=1)
+    """Compute threads of a training job; another number gives other bytes, not better ones."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where training runs; auto takes a CUDA card where there is one."""
+    cohorts: list[Cohort] = Field(min_length=1)
+    """The cohorts."""
+    axes: list[Axis] = Field(min_length=1)
+    """The benchmarks."""
+    generators: list[Generator] = []
+    """Settings of the generator families that the axes name."""
+    classifier: Classifier = Classifier()
+    """The predictive model."""
+    statistics: Statistics = Statistics()
+    """Intervals."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "Study":
+        names = [cohort.name for cohort in self.cohorts]
+        if len(set(names)) != len(names):
+            raise ValueError("each cohort needs a name of its own")
+        for axis in self.axes:
+            for name in axis.cohorts:
+                if name not in names:
+                    raise ValueError(f"axes: there is no cohort '{name}'; the cohorts are {', '.join(names)}")
+        families = [generator.family for generator in self.generators]
+        if len(set(families)) != len(families):
+            raise ValueError("generators: each family may stand only once")
+        return self

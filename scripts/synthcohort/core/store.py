@@ -1,0 +1,174 @@
+"""ImageStore: a cohort's (or a sample's) images, labels and how they were made, in three files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from synthcohort.core.atomic import atomic_path, file_digest, read_json, value_digest, write_json, write_parquet
+from synthcohort.core.errors import UserError
+
+Images = NDArray[np.uint8]
+STORE_FILES = ("images.npy", "records.parquet", "store.json")
+
+
+class Finding(BaseModel):
+    """One label column: its snake_case `name` and the `display` name for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    display: str
+
+
+class StoreInfo(BaseModel):
+    """What store.json says about the images beside it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cohort: str
+    findings: list[Finding]
+    units: str
+    """What 0–255 stand for in words, for example ``HU`` or ``presentation``."""
+    windows: list[tuple[float, float]]
+    """One (low, high) in `units` per channel: low maps to 0, high to 255; empty where each image has its own."""
+    resolution: int
+    channels: int
+    images: int
+    simulated: bool
+    """True where the patients behind these images were drawn by this project."""
+    policy: dict[str, Any] = {}
+    """How pixels and labels were treated, or how the images were generated."""
+    digests: dict[str, str] = {}
+    """SHA-256 of each other file of the store."""
+    data_version: str = ""
+    """Digest over everything above: it changes whenever anything in the store does."""
+
+    @property
+    def finding_names(self) -> list[str]:
+        """Names of the label columns, in their order."""
+        return [finding.name for finding in self.findings]
+
+
+class ImageStore:
+    """Read access to a store; images stay on disk until they are asked for.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder with ``images.npy``, ``records.parquet`` and ``store.json``.
+    verify : bool
+        Compare the digests of all files first.
+
+    Attributes
+    ----------
+    images : numpy.memmap
+        uint8 ``[N, C, H, W]``.
+    records : pandas.DataFrame
+        Row i describes image i: ``image_id``, ``patient_id`` (a pseudonym), one 0/1/NaN column per finding, provenance.
+    info : StoreInfo
+
+    Raises
+    ------
+    UserError
+        When a file is missing or does not match its digest.
+    """
+
+    def __init__(self, folder: str | Path, verify: bool = False) -> None:
+        self.folder = Path(folder)
+        missing = [name for name in STORE_FILES if not (self.folder / name).is_file()]
+        if missing:
+            raise UserError(f"image store {self.folder}: {missing[0]} is missing; delete the folder and run again.")
+        self.info = StoreInfo.model_validate(read_json(self.folder / "store.json"))
+        if verify:
+            self.verify()
+        self.images: Images = np.load(self.folder / "images.npy", mmap_mode="r")
+        self.records = pd.read_parquet(self.folder / "records.parquet")
+        if len(self.images) != len(self.records) or len(self.images) != self.info.images:
+            raise UserError(
+                f"image store {self.folder}: its files disagree about the number of images; delete it and run again."
+            )
+
+    def __len__(self) -> int:
+        return self.info.images
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """float32 ``[N, findings]`` of 0, 1 and NaN (unknown)."""
+        return self.records[self.info.finding_names].to_numpy(np.float32)
+
+    def verify(self) -> None:
+        """Compare each file with the digest in store.json.
+
+        Raises
+        ------
+        UserError
+            Naming the first file that differs.
+        """
+        for name, digest in self.info.digests.items():
+            if file_digest(self.folder / name) != digest:
+                raise UserError(
+                    f"image store {self.folder}: {name} does not match its digest in store.json, so it was changed or "
+                    "damaged after it was written; delete the store and run again."
+                )
+
+
+def write_store(
+    folder: str | Path,
+    blocks: Iterable[Images],
+    records: pd.DataFrame,
+    info: StoreInfo,
+    masks: Iterable[Images] | None = None,
+) -> StoreInfo:
+    """Write a store block by block, ``store.json`` last.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to write.
+    blocks : iterable of numpy.ndarray
+        uint8 ``[n, C, H, W]``, together as many images as `records` has rows. Memory stays at one block.
+    records : pandas.DataFrame
+        One row per image with at least ``image_id``, ``patient_id`` and the finding columns.
+    info : StoreInfo
+        `images`, `digests` and `data_version` are filled in here.
+    masks : iterable of numpy.ndarray, optional
+        uint8 ``[n, findings, H, W]`` lesion masks (255 = pixel wholly covered), written as ``masks.npy``.
+
+    Returns
+    -------
+    StoreInfo
+        As written.
+    """
+    folder = Path(folder)
+    (folder / "store.json").unlink(missing_ok=True)
+    side = info.resolution
+    digests = {"images.npy": _write_array(folder / "images.npy", blocks, (len(records), info.channels, side, side))}
+    if masks is not None:
+        shape = (len(records), len(info.findings), side, side)
+        digests["masks.npy"] = _write_array(folder / "masks.npy", masks, shape)
+    write_parquet(folder / "records.parquet", records)
+    digests["records.parquet"] = file_digest(folder / "records.parquet")
+    filled = info.model_copy(update={"images": len(records), "digests": digests, "data_version": ""})
+    filled = filled.model_copy(update={"data_version": value_digest(filled.model_dump(mode="json"))[:16]})
+    write_json(folder / "store.json", filled.model_dump(mode="json"))
+    return filled
+
+
+def _write_array(path: Path, blocks: Iterable[Images], shape: tuple[int, ...]) -> str:
+    """Write uint8 blocks as one .npy of `shape`; return its digest."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            written = 0
+            for block in blocks:
+                if block.dtype != np.uint8 or block.shape[1:] != shape[1:]:
+                    raise ValueError(f"block {block.dtype} {block.shape} does not fit {shape}")
+                file.write(np.ascontiguousarray(block).data)
+                written += len(block)
+        if written != shape[0]:
+            raise ValueError(f"{written} images written, {shape[0]} expected")
+        return file_digest(temporary)

@@ -1,0 +1,1 @@
+"""DICOM in and out: read, check, render to units, index, pseudonymise, write."""

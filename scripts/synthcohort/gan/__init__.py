@@ -1,0 +1,1 @@
+"""Generators: layers, one module per family, objective, trainer, checkpoint, sampler."""

@@ -1,0 +1,1 @@
+"""Pure functions from arrays to numbers: AUROC, intervals, distances."""

@@ -1,0 +1,1 @@
+"""Embedded cohorts: simulated patients, drawn and written as DICOM files."""
