@@ -123,7 +123,7 @@ class Axis(Model):
     combinations: int = Field(4, ge=2)
     """samples axis: how many of the most frequent label combinations are used."""
     train_images: int = Field(2000, ge=10)
-    """classes axis: training images of every level, shared equally by its combinations, so that only their number varies."""
+    """classes axis: training images of every level, shared equally by its combinations: only their number varies."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> "Axis":

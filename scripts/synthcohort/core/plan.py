@@ -46,12 +46,12 @@ def resolutions(study: Study, cohort: str) -> list[int]:
 
 
 def replicates(study: Study) -> list[str]:
-    """Names of the replicates: ``r0``, ``r1``, …"""
+    """Name the replicates ``r0``, ``r1`` and so on."""
     return [f"r{number}" for number in range(study.replicates)]
 
 
 def cohort_config(study: Study, name: str) -> Cohort:
-    """The config of one cohort."""
+    """Find the config of one cohort."""
     return next(cohort for cohort in study.cohorts if cohort.name == name)
 
 
@@ -63,7 +63,7 @@ def generator_config(study: Study, family: str) -> Generator:
 
 
 def phantom_folder(cohort: Cohort) -> Path:
-    """Where an embedded cohort is drawn: the digest keeps different drawings apart, and equal ones shared by studies."""
+    """Name the folder of an embedded cohort: its digest keeps different drawings apart, studies share equal ones."""
     assert cohort.phantom is not None
     digest = value_digest({"phantom": cohort.phantom.model_dump(mode="json"), "version": versions.DRAW})
     return Path("data") / f"{cohort.name}-{digest[:10]}"
