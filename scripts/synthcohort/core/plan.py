@@ -1,12 +1,15 @@
-"""What a config asks for, without looking at any data: experiments, sources, paths."""
+"""What a config asks for, without looking at any data: experiments, runs, sources of images, paths."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
 from synthcohort.core.config import Axis, Cohort, Generator, Study
 
+REAL = "real"
 LEVEL_DIGITS = {"resolution": 3, "classes": 3, "samples": 5}
 
 
@@ -28,38 +31,140 @@ class Experiment:
         """Side of the images in pixels."""
         return self.level if self.axis.axis == "resolution" else self.axis.resolution
 
-
-def experiments(study: Study) -> list[Experiment]:
-    """Every experiment of a study, in the order of cohorts, axes and levels."""
-    return [
-        Experiment(cohort.name, axis, level)
-        for cohort in study.cohorts
-        for axis in study.axes
-        if not axis.cohorts or cohort.name in axis.cohorts
-        for level in axis.levels
-    ]
+    @property
+    def sources(self) -> list[str]:
+        """What classifiers are trained on: real images, and each family's."""
+        return [REAL, *self.axis.families]
 
 
-def resolutions(study: Study, cohort: str) -> list[int]:
-    """Every resolution that a cohort's experiments need, ascending."""
-    return sorted({experiment.resolution for experiment in experiments(study) if experiment.cohort == cohort})
+class Plan:
+    """A study's experiments and paths, as the rules ask for them.
 
+    Parameters
+    ----------
+    study : Study
+        The checked config.
 
-def replicates(study: Study) -> list[str]:
-    """Name the replicates ``r0``, ``r1`` and so on."""
-    return [f"r{number}" for number in range(study.replicates)]
+    Attributes
+    ----------
+    experiments : list of Experiment
+        In the order of cohorts, axes and levels.
+    """
 
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.experiments = [
+            Experiment(cohort.name, axis, level)
+            for cohort in study.cohorts
+            for axis in study.axes
+            if not axis.cohorts or cohort.name in axis.cohorts
+            for level in axis.levels
+        ]
 
-def cohort_config(study: Study, name: str) -> Cohort:
-    """Find the config of one cohort."""
-    return next(cohort for cohort in study.cohorts if cohort.name == name)
+    @property
+    def cohorts(self) -> list[str]:
+        """Names of the cohorts."""
+        return [cohort.name for cohort in self.study.cohorts]
 
+    @property
+    def axes(self) -> list[str]:
+        """Names of the axes, each once."""
+        return list(dict.fromkeys(axis.axis for axis in self.study.axes))
 
-def generator_config(study: Study, family: str) -> Generator:
-    """The config of one family; its defaults where the study says nothing."""
-    return next(
-        (entry for entry in study.generators if entry.family == family), Generator.model_validate({"family": family})
-    )
+    @property
+    def families(self) -> list[str]:
+        """Names of the generator families that any axis uses."""
+        return list(dict.fromkeys(family for axis in self.study.axes for family in axis.families))
+
+    @property
+    def replicates(self) -> list[str]:
+        """Names of the replicates: r0, r1 and so on."""
+        return [f"r{number}" for number in range(self.study.replicates)]
+
+    @property
+    def resolutions(self) -> list[int]:
+        """Every resolution of the study, ascending; all cohorts are prepared at each."""
+        return sorted({experiment.resolution for experiment in self.experiments})
+
+    def cohort(self, name: str) -> Cohort:
+        """Find the config of one cohort."""
+        return next(cohort for cohort in self.study.cohorts if cohort.name == name)
+
+    def generator(self, family: str) -> Generator:
+        """Find the config of one family; its defaults where the study says nothing."""
+        default = Generator.model_validate({"family": family})
+        return next((entry for entry in self.study.generators if entry.family == family), default)
+
+    def of_cohort(self, name: str) -> list[Experiment]:
+        """List the experiments of one cohort."""
+        return [experiment for experiment in self.experiments if experiment.cohort == name]
+
+    def experiment(self, cohort: str, name: str) -> Experiment:
+        """Find an experiment by its name in paths."""
+        return next(experiment for experiment in self.of_cohort(cohort) if experiment.name == name)
+
+    def finest(self, cohort: str) -> Experiment:
+        """Find the experiment that stands for a cohort: the highest level of its first axis."""
+        first = self.of_cohort(cohort)[0].axis
+        return max((item for item in self.of_cohort(cohort) if item.axis == first), key=lambda item: item.level)
+
+    def runs(self) -> Iterator[dict[str, str]]:
+        """Give the wildcards of every trained classifier: cohort, experiment, source, replicate."""
+        for experiment in self.experiments:
+            for source in experiment.sources:
+                for replicate in self.replicates:
+                    yield {
+                        "cohort": experiment.cohort,
+                        "experiment": experiment.name,
+                        "source": source,
+                        "replicate": replicate,
+                    }
+
+    def expand(self, pattern: str, cohort: str | None = None, experiment: str | None = None) -> list[str]:
+        """Fill a path pattern with every run of a cohort or an experiment, each path once.
+
+        Parameters
+        ----------
+        pattern : str
+            With any of the wildcards ``{cohort}``, ``{experiment}``, ``{source}``, ``{replicate}``.
+        cohort, experiment : str, optional
+            Keep only these runs.
+        """
+        chosen = [
+            run for run in self.runs() if cohort in (None, run["cohort"]) and experiment in (None, run["experiment"])
+        ]
+        return list(dict.fromkeys(pattern.format(**run) for run in chosen))
+
+    def source_of_images(self, cohort: str) -> dict[str, Any]:
+        """Say where a cohort's files, labels and secrets lie.
+
+        Returns
+        -------
+        dict
+            ``folder``, ``labels`` and ``key`` of the label table, ``masks`` and ``findings`` (embedded cohorts only),
+            ``private`` (folder of the pseudonymisation key and the table of paths) and ``simulated``.
+        """
+        config = self.cohort(cohort)
+        if config.dicom is not None:
+            return {
+                "folder": config.dicom.folder,
+                "labels": config.dicom.labels,
+                "key": config.dicom.key,
+                "masks": None,
+                "findings": None,
+                "private": f"private/{cohort}",
+                "simulated": False,
+            }
+        drawn = phantom_folder(config)
+        return {
+            "folder": f"{drawn}/dicom",
+            "labels": f"{drawn}/labels.csv",
+            "key": "sop_instance_uid",
+            "masks": f"{drawn}/masks",
+            "findings": f"{drawn}/findings.json",
+            "private": f"private/{drawn.name}",
+            "simulated": True,
+        }
 
 
 def phantom_folder(cohort: Cohort) -> Path:

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,7 +42,7 @@ def track(items: Iterable[Item], description: str, total: int | None = None, uni
     unit : str
         Name of one item.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     start = last = time.monotonic()
     bar = tqdm(items, description, total, unit=unit, disable=not sys.stderr.isatty(), leave=False)
