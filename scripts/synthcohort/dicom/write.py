@@ -1,0 +1,353 @@
+"""DICOM out: valid CT, CR and DX objects (PS3.3 A.2, A.3, A.26), in any lossless transfer syntax."""
+
+import io
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import gdcm
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import DataElement, Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+Stored = NDArray[np.integer[Any]]
+"""uint16 or int16 ``[rows, columns]``: pixel values as they stand in the file."""
+
+IMPLEMENTATION_UID = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, 'synthcohort').int}")
+NATIVE = {
+    "explicit": ExplicitVRLittleEndian,
+    "implicit": ImplicitVRLittleEndian,
+    "deflated": DeflatedExplicitVRLittleEndian,
+}
+ENCAPSULATED = {
+    "rle": (RLELossless, gdcm.TransferSyntax.RLELossless),
+    "jpeg-lossless": (JPEGLossless, gdcm.TransferSyntax.JPEGLosslessProcess14),
+    "jpeg-lossless-sv1": (JPEGLosslessSV1, gdcm.TransferSyntax.JPEGLosslessProcess14_1),
+    "jpeg-ls": (JPEGLSLossless, gdcm.TransferSyntax.JPEGLSLossless),
+    "jpeg-2000": (JPEG2000Lossless, gdcm.TransferSyntax.JPEG2000Lossless),
+}
+TRANSFER_SYNTAXES: dict[str, UID] = {**NATIVE, **{name: uid for name, (uid, _) in ENCAPSULATED.items()}}
+"""The transfer syntaxes that can be written, all lossless, by short name."""
+
+SOP_CLASSES = {
+    "CT": CTImageStorage,
+    "CR": ComputedRadiographyImageStorage,
+    "DX": DigitalXRayImageStorageForPresentation,
+}
+# Every attribute that the IOD demands and that a caller may have nothing to say about (types 2 and fixed values).
+_COMMON: dict[str, Any] = {
+    "SpecificCharacterSet": "ISO_IR 192",
+    "StudyDate": "",
+    "StudyTime": "",
+    "AccessionNumber": "",
+    "Manufacturer": "",
+    "ReferringPhysicianName": "",
+    "PatientName": "",
+    "PatientID": "",
+    "PatientBirthDate": "",
+    "PatientSex": "",
+    "StudyID": "",
+    "SeriesNumber": "1",
+    "InstanceNumber": "1",
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsAllocated": 16,
+    "PixelRepresentation": 0,
+    "LossyImageCompression": "00",
+    "BurnedInAnnotation": "NO",
+}
+_BY_MODALITY: dict[str, dict[str, Any]] = {
+    "CT": {
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "SliceThickness": "",
+        "KVP": "",
+        "AcquisitionNumber": "1",
+        "PositionReferenceIndicator": "",
+        "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
+        "PatientPosition": "HFS",
+    },
+    "CR": {
+        "ImageType": ["ORIGINAL", "PRIMARY"],
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "",
+        "PatientOrientation": ["L", "F"],
+    },
+    "DX": {
+        "ImageType": ["ORIGINAL", "PRIMARY", ""],
+        "PresentationIntentType": "FOR PRESENTATION",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "",
+        "PatientOrientation": ["L", "F"],
+        "ImageLaterality": "U",
+        "DetectorType": "DIRECT",
+        "PositionerType": "",
+        "PixelIntensityRelationship": "LOG",
+        "PixelIntensityRelationshipSign": -1,
+        "RescaleIntercept": "0",
+        "RescaleSlope": "1",
+        "RescaleType": "US",
+        "PresentationLUTShape": "IDENTITY",
+    },
+}
+# SNOMED CT codes, PS3.16 CID 4009 and CID 4010.
+_CHEST = ("51185008", "Chest")
+_VIEWS = {
+    "PA": ("399348003", "postero-anterior"),
+    "AP": ("399067008", "antero-posterior"),
+    "LL": ("399173006", "left lateral"),
+}
+
+
+def make_uid(*names: object) -> UID:
+    """Derive a UID from what it names: the same names give the same UID (PS3.5 B.2, a name-based UUID under 2.25)."""
+    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '|'.join(map(str, names))).int}")
+
+
+def decimal_string(value: float) -> str:
+    """Write a number as a DS of at most 16 characters (PS3.5 6.2)."""
+    return f"{value:.8g}"
+
+
+@cache
+def _template(modality: str) -> Dataset:
+    dataset = Dataset()
+    set_attributes(dataset, {**_COMMON, **_BY_MODALITY[modality], "SOPClassUID": SOP_CLASSES[modality]})
+    dataset.Modality = modality
+    if modality == "DX":
+        dataset.AnatomicRegionSequence = [_code(*_CHEST)]
+        dataset.AcquisitionContextSequence = []
+    return dataset
+
+
+def new_object(modality: str) -> Dataset:
+    """Make an object that holds all that its IOD demands, short of identity, geometry and pixels.
+
+    Parameters
+    ----------
+    modality : {"CT", "CR", "DX"}
+        Which image object; DX is the one for presentation.
+
+    Returns
+    -------
+    pydicom.Dataset
+        A copy of its own, as from `copy_object`.
+    """
+    return copy_object(_template(modality))
+
+
+def copy_object(dataset: Dataset) -> Dataset:
+    """Copy an object without its file meta information: attributes may be set, items of sequences are shared."""
+    copied = Dataset()
+    for element in dataset:
+        # pydicom sets a present attribute by changing its element, so elements must not be shared.
+        copied.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
+    return copied
+
+
+def set_attributes(dataset: Dataset, attributes: Mapping[str, Any]) -> None:
+    """Set attributes by keyword, for example ``{"PatientID": "17"}``."""
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+
+
+def set_view(dataset: Dataset, view: str) -> None:
+    """Set the view of a radiograph: ``PA``, ``AP`` or ``LL`` (left lateral)."""
+    dataset.ViewPosition = view
+    if dataset.Modality == "DX":
+        item = _code(*_VIEWS[view])
+        item.ViewModifierCodeSequence = []
+        dataset.ViewCodeSequence = [item]
+
+
+def set_pixels(
+    dataset: Dataset,
+    stored: Stored,
+    bits_stored: int,
+    photometric: str = "MONOCHROME2",
+    padding: int | None = None,
+) -> None:
+    """Put stored values into an object; they are encoded when it is written.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        The object.
+    stored : numpy.ndarray
+        uint16 or int16 ``[rows, columns]``, within `bits_stored`.
+    bits_stored : int
+        Bits that carry the value, at most 16 (PS3.5 8.1.1).
+    photometric : {"MONOCHROME1", "MONOCHROME2"}
+        Whether small values are shown white or black.
+    padding : int, optional
+        Stored value of pixels that are not part of the image (PS3.3 C.7.5.1.1.2).
+    """
+    signed = int(stored.dtype.kind == "i")
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.BitsStored = bits_stored
+    dataset.HighBit = bits_stored - 1
+    dataset.PixelRepresentation = signed
+    dataset.PhotometricInterpretation = photometric
+    if dataset.Modality == "DX":
+        dataset.PresentationLUTShape = "INVERSE" if photometric == "MONOCHROME1" else "IDENTITY"
+    if padding is not None:
+        dataset.add_new(0x00280120, "SS" if signed else "US", padding)
+    dataset.add_new(0x7FE00010, "OW", stored.astype("<i2" if signed else "<u2", copy=False).tobytes())
+
+
+def set_rescale(dataset: Dataset, slope: float, intercept: float, units: str) -> None:
+    """Set the line from stored values to units, for example ``HU`` (PS3.3 C.11.1)."""
+    dataset.RescaleSlope = decimal_string(slope)
+    dataset.RescaleIntercept = decimal_string(intercept)
+    dataset.RescaleType = units
+
+
+def window_of(low: float, high: float, exact: bool = False) -> tuple[float, float]:
+    """Find centre and width of the window that shows `low` black and `high` white.
+
+    The function LINEAR counts whole values and is shifted by half of one (PS3.3 C.11.2.1.2.1); LINEAR_EXACT, which
+    `exact` asks for, is not (C.11.2.1.3.2).
+    """
+    width = high - low if exact else high - low + 1
+    return low + width / 2, width
+
+
+def set_windows(
+    dataset: Dataset,
+    windows: Sequence[tuple[float, float]],
+    explanations: Sequence[str] = (),
+    exact: bool = False,
+) -> None:
+    """Set one or several (centre, width) windows, the first being the one to use (PS3.3 C.11.2)."""
+    dataset.WindowCenter = [decimal_string(center) for center, _ in windows]
+    dataset.WindowWidth = [decimal_string(width) for _, width in windows]
+    if explanations:
+        dataset.WindowCenterWidthExplanation = list(explanations)
+    if exact:
+        dataset.VOILUTFunction = "LINEAR_EXACT"
+
+
+def set_voi_lut(dataset: Dataset, first: int, table: NDArray[np.uint16], bits: int) -> None:
+    """Set a VOI LUT: `table[i]`, of `bits` bits, is shown for the value ``first + i`` (PS3.3 C.11.2.1.1)."""
+    item = Dataset()
+    item.add_new(0x00283002, "US", [len(table) % 65536, first, bits])
+    item.LUTExplanation = "NORMAL"
+    item.add_new(0x00283006, "OW", table.astype("<u2").tobytes())
+    dataset.VOILUTSequence = [item]
+
+
+def compress(stored: Stored, bits_stored: int, photometric: str, syntax: str) -> bytes:
+    """Encode stored values losslessly.
+
+    Parameters
+    ----------
+    stored : numpy.ndarray
+        uint16 or int16 ``[rows, columns]``.
+    bits_stored : int
+        Bits that carry the value.
+    photometric : {"MONOCHROME1", "MONOCHROME2"}
+        As in the object.
+    syntax : str
+        One of `ENCAPSULATED`.
+
+    Returns
+    -------
+    bytes
+        The one frame's bit stream.
+
+    Raises
+    ------
+    ValueError
+        When the encoder refuses.
+    """
+    # The image must come from a writer that stays alive: GDCM frees one that was made in Python a second time.
+    writer = gdcm.ImageWriter()
+    image = writer.GetImage()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((stored.shape[1], stored.shape[0], 1))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits_stored, bits_stored - 1, int(stored.dtype.kind == "i")))
+    image.SetPhotometricInterpretation(
+        gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.GetPIType(photometric))
+    )
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetByteStringValue(stored.tobytes())
+    image.SetDataElement(element)
+    converter = gdcm.ImageChangeTransferSyntax()
+    converter.SetTransferSyntax(gdcm.TransferSyntax(ENCAPSULATED[syntax][1]))
+    converter.SetInput(image)
+    if not converter.Change():
+        raise ValueError(f"{syntax}: GDCM cannot encode {stored.dtype} with {bits_stored} bits stored")
+    fragments = converter.GetOutput().GetDataElement().GetSequenceOfFragments()
+    parts = [fragments.GetFragment(number).GetByteValue() for number in range(fragments.GetNumberOfFragments())]
+    return b"".join(part.GetBuffer().encode("utf-8", "surrogateescape") for part in parts)
+
+
+def encode_pixels(dataset: Dataset, syntax: str) -> None:
+    """Replace native pixel values by their encoding in `syntax`; native syntaxes leave them as they are."""
+    if syntax in NATIVE:
+        return
+    dtype = "<i2" if dataset.PixelRepresentation else "<u2"
+    stored = np.frombuffer(dataset.PixelData, dtype).reshape(dataset.Rows, dataset.Columns)
+    stream = compress(stored, dataset.BitsStored, dataset.PhotometricInterpretation, syntax)
+    element = DataElement(0x7FE00010, "OB", encapsulate([stream]))
+    element.is_undefined_length = True
+    dataset.add(element)
+
+
+def file_bytes(dataset: Dataset, syntax: str) -> bytes:
+    """Write an object as a DICOM file (PS3.10) into memory, its pixels as they are.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        The object; `SOPClassUID` and `SOPInstanceUID` are set.
+    syntax : str
+        Name of the transfer syntax that its pixels are in, one of `TRANSFER_SYNTAXES`.
+
+    Returns
+    -------
+    bytes
+        The same object gives the same bytes.
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = TRANSFER_SYNTAXES[syntax]
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationVersionName = "SYNTHCOHORT"
+    dataset.file_meta = meta
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def dicom_bytes(dataset: Dataset, syntax: str) -> bytes:
+    """Encode the native pixels of an object in `syntax` and write it; the object itself stays as it is."""
+    encoded = copy_object(dataset)
+    encode_pixels(encoded, syntax)
+    return file_bytes(encoded, syntax)
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    """Make a coded entry of SNOMED CT (PS3.3 section 8)."""
+    item = Dataset()
+    set_attributes(item, {"CodeValue": value, "CodingSchemeDesignator": "SCT", "CodeMeaning": meaning})
+    return item
