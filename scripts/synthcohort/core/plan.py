@@ -86,6 +86,11 @@ class Plan:
         """Every resolution of the study, ascending; all cohorts are prepared at each."""
         return sorted({experiment.resolution for experiment in self.experiments})
 
+    @property
+    def sizes(self) -> list[str]:
+        """The resolutions as in paths: ``016``, ``032``."""
+        return [f"{resolution:03d}" for resolution in self.resolutions]
+
     def cohort(self, name: str) -> Cohort:
         """Find the config of one cohort."""
         return next(cohort for cohort in self.study.cohorts if cohort.name == name)
@@ -134,6 +139,21 @@ class Plan:
             run for run in self.runs() if cohort in (None, run["cohort"]) and experiment in (None, run["experiment"])
         ]
         return list(dict.fromkeys(pattern.format(**run) for run in chosen))
+
+    def manifest(self, cohort: str) -> list[str]:
+        """Name the manifest of an embedded cohort's drawing; own data has none."""
+        config = self.cohort(cohort)
+        return [] if config.phantom is None else [f"{phantom_folder(config)}/manifest.json"]
+
+    def shards(self, cohort: str, pattern: str) -> list[str]:
+        """Fill ``{shard}`` in a path pattern with every shard of a cohort (and ``{cohort}`` with its name)."""
+        shards = self.cohort(cohort).ingest.shards
+        return [pattern.format(cohort=cohort, shard=shard) for shard in range(shards)]
+
+    def store(self, cohort: str, experiment: str, folder: str, files: list[str]) -> list[str]:
+        """Name files of the cohort's store at an experiment's resolution, `folder` being the cohort's."""
+        resolution = self.experiment(cohort, experiment).resolution
+        return [f"{folder.format(cohort=cohort)}/store/{resolution:03d}/{file}" for file in files]
 
     def source_of_images(self, cohort: str) -> dict[str, Any]:
         """Say where a cohort's files, labels and secrets lie.

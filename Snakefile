@@ -1,0 +1,51 @@
+# SynthCohort: from DICOM to figures. Read the includes in their order: data flows one way.
+import sys
+
+sys.path.insert(0, f"{workflow.basedir}/scripts")
+
+from synthcohort.core import versions
+from synthcohort.core.plan import REAL, Plan
+from synthcohort.core.workflow import check_config, inventory_of, phantom_of
+
+
+configfile: "config.yaml"
+
+
+study = check_config(config)
+plan = Plan(study)
+
+RESULTS = f"results/{study.study}"
+COHORT = RESULTS + "/cohorts/{cohort}"
+EXPERIMENT = COHORT + "/{experiment}"
+RUN = EXPERIMENT + "/{source}/{replicate}"
+STORE = ["images.npy", "records.parquet", "store.json"]
+CONDA = "../envs/synthcohort.yaml"
+
+
+wildcard_constraints:
+    cohort="|".join(plan.cohorts),
+    experiment="[a-z]+-[0-9]+",
+    source="|".join([REAL, *plan.families]),
+    replicate="r[0-9]+",
+    axis="|".join(plan.axes),
+    shard="[0-9]+",
+    size="[0-9]{3}",
+
+
+localrules:
+    all,
+    figures,
+    cohorts,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+
+
+include: "rules/cohort.smk"
+include: "rules/classifier.smk"
+include: "rules/gan.smk"
+include: "rules/audit.smk"
+include: "rules/report.smk"

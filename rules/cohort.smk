@@ -1,0 +1,179 @@
+# From DICOM files to image stores, patient split and experiments.
+
+
+rule draw:
+    output:
+        manifest="data/{drawn}/manifest.json",
+        truth="data/{drawn}/truth.parquet",
+    params:
+        phantom=lambda wildcards: phantom_of(plan, wildcards.drawn),
+        version=versions.DRAW,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    log:
+        "data/{drawn}/draw.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw/{{drawn}}.tsv"
+    message:
+        "Drawing simulated patients: {wildcards.drawn}"
+    conda:
+        CONDA
+    script:
+        "../scripts/draw.py"
+
+
+rule index:
+    input:
+        lambda wildcards: plan.manifest(wildcards.cohort),
+    output:
+        temp(f"{COHORT}/headers.parquet"),
+    params:
+        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
+        inventory=lambda wildcards: inventory_of(plan, wildcards.cohort, workflow.is_main_process),
+        findings=lambda wildcards: plan.cohort(wildcards.cohort).findings,
+        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(mode="json"),
+        resolutions=plan.resolutions,
+        seed=study.seed,
+        version=versions.INDEX,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    log:
+        f"{RESULTS}/logs/index/{{cohort}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index/{{cohort}}.tsv"
+    message:
+        "Reading the headers of {wildcards.cohort}"
+    conda:
+        CONDA
+    script:
+        "../scripts/index.py"
+
+
+rule preprocess:
+    input:
+        headers=f"{COHORT}/headers.parquet",
+    output:
+        stores=temp(
+            expand(f"{COHORT}/shards/{{shard}}/{{size}}/{{file}}", size=plan.sizes, file=STORE, allow_missing=True)
+        ),
+        files=temp(f"{COHORT}/shards/{{shard}}/files.parquet"),
+    params:
+        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
+        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(mode="json"),
+        resolutions=plan.resolutions,
+        version=versions.PREPROCESS,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    log:
+        f"{RESULTS}/logs/preprocess/{{cohort}}-{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/preprocess/{{cohort}}-{{shard}}.tsv"
+    message:
+        "Decoding shard {wildcards.shard} of {wildcards.cohort}"
+    conda:
+        CONDA
+    script:
+        "../scripts/preprocess.py"
+
+
+rule merge:
+    input:
+        headers=f"{COHORT}/headers.parquet",
+        files=lambda wildcards: plan.shards(wildcards.cohort, f"{COHORT}/shards/{{shard}}/files.parquet"),
+        stores=lambda wildcards: expand(
+            plan.shards(wildcards.cohort, f"{COHORT}/shards/{{shard}}/{{{{size}}}}/{{{{file}}}}"), size=plan.sizes, file=STORE
+        ),
+    output:
+        index=f"{COHORT}/index.parquet",
+        stores=expand(f"{COHORT}/store/{{size}}/{{file}}", size=plan.sizes, file=STORE, allow_missing=True),
+    params:
+        maximum_rejected=lambda wildcards: plan.cohort(wildcards.cohort).ingest.maximum_rejected,
+        resolutions=plan.resolutions,
+        version=versions.PREPROCESS,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    log:
+        f"{RESULTS}/logs/merge/{{cohort}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge/{{cohort}}.tsv"
+    message:
+        "Merging the shards of {wildcards.cohort}"
+    conda:
+        CONDA
+    script:
+        "../scripts/merge.py"
+
+
+rule split:
+    input:
+        index=f"{COHORT}/index.parquet",
+        records=f"{COHORT}/store/{plan.sizes[0]}/records.parquet",
+        store=f"{COHORT}/store/{plan.sizes[0]}/store.json",
+    output:
+        split=f"{COHORT}/split.parquet",
+        experiments=f"{COHORT}/experiments.csv",
+    params:
+        experiments=lambda wildcards: [item.name for item in plan.of_cohort(wildcards.cohort)],
+        axes=[axis.model_dump(mode="json") for axis in study.axes],
+        minimum_combination=lambda wildcards: plan.cohort(wildcards.cohort).minimum_combination,
+        minimum_positive_patients=study.statistics.minimum_positive_patients,
+        private=lambda wildcards: plan.source_of_images(wildcards.cohort)["private"],
+        seed=study.seed,
+        version=versions.SPLIT,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    log:
+        f"{RESULTS}/logs/split/{{cohort}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/split/{{cohort}}.tsv"
+    message:
+        "Splitting the patients of {wildcards.cohort}, checking its experiments"
+    conda:
+        CONDA
+    script:
+        "../scripts/split.py"
+
+
+rule select:
+    input:
+        experiments=f"{COHORT}/experiments.csv",
+        split=f"{COHORT}/split.parquet",
+        records=f"{COHORT}/store/{plan.sizes[0]}/records.parquet",
+        store=f"{COHORT}/store/{plan.sizes[0]}/store.json",
+    output:
+        f"{EXPERIMENT}/selection.parquet",
+    params:
+        axis=lambda wildcards: plan.experiment(*wildcards).axis.model_dump(mode="json"),
+        level=lambda wildcards: plan.experiment(*wildcards).level,
+        minimum_combination=lambda wildcards: plan.cohort(wildcards.cohort).minimum_combination,
+        seed=study.seed,
+        version=versions.EXPERIMENTS,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    log:
+        f"{RESULTS}/logs/select/{{cohort}}-{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/select/{{cohort}}-{{experiment}}.tsv"
+    message:
+        "Selecting the images of {wildcards.cohort} {wildcards.experiment}"
+    conda:
+        CONDA
+    script:
+        "../scripts/select.py"
+
+
+rule cohorts:
+    input:
+        expand(f"{COHORT}/experiments.csv", cohort=plan.cohorts),

@@ -1,0 +1,87 @@
+"""The `synthcohort` command: what is not part of the workflow."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from synthcohort.core.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; a user's mistake is one sentence on stderr and exit code 1."""
+    parser = argparse.ArgumentParser(prog="synthcohort", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+
+    inspect = verbs.add_parser("inspect", help="say what ingest makes of DICOM files, without any identifier")
+    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    inspect.set_defaults(run=run_inspect)
+
+    whereis = verbs.add_parser("whereis", help="print the path of a file_id to the terminal")
+    whereis.add_argument("file_id")
+    whereis.set_defaults(run=run_whereis)
+
+    unlock = verbs.add_parser("unlock", help="remove the lock of a Snakemake that was killed, if nobody works here")
+    unlock.set_defaults(run=run_unlock)
+
+    parsed = parser.parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_inspect(arguments: argparse.Namespace) -> None:
+    """Describe files as ingest sees them."""
+    from synthcohort.dicom.index import describe_file
+
+    for path in arguments.files:
+        print(json.dumps(describe_file(path), indent=2))
+
+
+def run_whereis(arguments: argparse.Namespace) -> None:
+    """Look a file_id up in the private tables."""
+    import pandas as pd
+
+    tables = sorted(Path("private").glob("*/files.parquet"))
+    for table in tables:
+        files = pd.read_parquet(table)
+        for path in files.loc[files["file_id"] == arguments.file_id, "path"]:
+            print(path)
+            return
+    raise UserError(
+        f"no file has the file_id {arguments.file_id} in the {len(tables)} tables under private/; "
+        "run this in the folder where the study ran."
+    )
+
+
+def run_unlock(arguments: argparse.Namespace) -> None:
+    """Unlock the working directory unless a Snakemake or one of its jobs still lives here."""
+    if not any(Path(".snakemake/locks").glob("*")):
+        return
+    here = Path.cwd()
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if "snakemake" not in command or process.pid == os.getpid():
+            continue
+        try:
+            elsewhere = Path(process.cwd()) != here
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+        if not elsewhere:
+            raise UserError(
+                f"process {process.pid} (a Snakemake or one of its jobs) still works in this folder; "
+                "wait until it is done or end it, then run the same command again."
+            )
+    subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+    print("Removed the lock of a Snakemake that was killed; finished work is kept.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

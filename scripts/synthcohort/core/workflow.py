@@ -1,0 +1,65 @@
+"""What the Snakefile asks besides the plan; everything that must not fail with a traceback."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synthcohort.core.config import Study
+from synthcohort.core.errors import UserError
+from synthcohort.core.load import load_study
+from synthcohort.core.plan import Plan, phantom_folder
+
+
+def check_config(config: Mapping[str, Any]) -> Study:
+    """Check the merged config and that results can be written; end with one sentence on stderr where they cannot."""
+    try:
+        study = load_study(config)
+        _check_writable(Path("results"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    return study
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = folder if folder.exists() else folder.absolute().parent
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}/ cannot be written; make it writable, or run with --directory in another folder.")
+
+
+def phantom_of(plan: Plan, drawn: str) -> dict[str, Any]:
+    """Find the config of the embedded cohort that is drawn into the folder ``data/{drawn}``."""
+    for cohort in plan.study.cohorts:
+        if cohort.phantom is not None and phantom_folder(cohort).name == drawn:
+            return {"name": cohort.name, **cohort.phantom.model_dump(mode="json")}
+    raise KeyError(drawn)
+
+
+def inventory_of(plan: Plan, cohort: str, refresh: bool) -> str:
+    """Digest what lies in a user's folder and label table, so that new files are seen.
+
+    DICOM files are no inputs of a rule, since Snakemake would keep their names. The main process takes the inventory
+    and caches it in ``private/``; its jobs read the cache.
+
+    Parameters
+    ----------
+    plan : Plan
+        The study's plan.
+    cohort : str
+        Name of the cohort.
+    refresh : bool
+        True in the main process.
+
+    Returns
+    -------
+    str
+        A digest; ``drawn`` for embedded cohorts, whose manifest is an input; ``absent`` where there is no such folder.
+    """
+    source = plan.source_of_images(cohort)
+    if source["simulated"]:
+        return "drawn"
+    from synthcohort.dicom.inventory import inventory_digest
+
+    return inventory_digest(Path(source["folder"]), Path(source["labels"]), Path(source["private"]), refresh)
