@@ -1,0 +1,171 @@
+"""The main figure: AUROC on real test patients against an axis, trained on real and on synthetic images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from synthcohort.figures.numbers import AXIS_LABELS, beats_chance, level_text, one_axis, select
+from synthcohort.figures.style import (
+    CHANCE,
+    GREY,
+    MM,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    look,
+    ordered_sources,
+    save_figure,
+    styled,
+)
+
+MEANS = {"mean": "Mean AUROC", "mean_common": "Mean AUROC, findings\ncommon to all levels"}
+SCALES = {"resolution": 2, "classes": None, "samples": 10, "amount": None}
+DODGE = 3.0
+"""Points between the marks of two sources at one level, so that their intervals do not hide each other."""
+LABEL_GAP = 8.0
+"""Smallest distance of two direct labels, points."""
+PANEL_HEIGHT = 58 * MM
+PANEL_SHARE = 0.72
+"""About how much of a panel's height its axes take."""
+COLUMNS = ["cohort", "axis", "level", "source", "finding", "value", "ci_low", "ci_high", "n", "replicates", "simulated"]
+
+
+def axis_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Tabulate what the figure of an axis shows: one row per point, with whether it beats chance.
+
+    Raises
+    ------
+    UserError
+        When the metrics hold nothing for the axis.
+    """
+    rows = select(one_axis(metrics, axis), "auroc", list(MEANS)).dropna(subset="value")
+    rows = rows.sort_values(["cohort", "finding", "source", "position"], ignore_index=True)
+    return rows[COLUMNS].assign(beats_chance=beats_chance(rows), position=rows["position"])
+
+
+@styled
+def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.DataFrame:
+    """Draw AUROC against an axis, one panel per cohort, and save it under `stem` (.pdf, .svg, .png, .csv).
+
+    Hollow marks: the interval reaches chance, so the family was not trained long enough. Where the metrics hold a mean
+    over the findings common to all levels that differs from the plain mean, a second row of panels shows it.
+
+    Parameters
+    ----------
+    metrics : pandas.DataFrame
+        metrics.parquet.
+    axis : str
+        For example ``"resolution"``.
+    stem : str or Path
+        Path without suffix.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What is drawn, as in the CSV.
+
+    Raises
+    ------
+    UserError
+        When the metrics hold nothing for the axis.
+    """
+    table = axis_table(metrics, axis)
+    cohorts = list(dict.fromkeys(table["cohort"]))
+    means = [name for name in MEANS if name in set(table["finding"])]
+    if _same_means(table):
+        means = means[:1]
+        table = table[table["finding"] == means[0]].reset_index(drop=True)
+    width = ONE_COLUMN if len(cohorts) == 1 else TWO_COLUMNS
+    figure = Figure((width, PANEL_HEIGHT * len(means)), layout="constrained")
+    panels = figure.subplots(len(means), len(cohorts), sharex="col", sharey=True, squeeze=False)
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
+    low = min(table["ci_low"].min(), table["value"].min(), CHANCE)
+    panels[0, 0].set_ylim(max(0.0, low - 0.03), 1.0)
+    for row, mean in enumerate(means):
+        for column, cohort in enumerate(cohorts):
+            rows = table[(table["finding"] == mean) & (table["cohort"] == cohort)]
+            _draw_panel(panels[row, column], rows, axis)
+            if row == 0:
+                _title(panels[row, column], cohort, bool(rows["simulated"].any()))
+        panels[row, 0].set_ylabel(MEANS[mean] + ("" if "\n" in MEANS[mean] else "\non real test patients"))
+    figure.supxlabel(AXIS_LABELS.get(axis, axis), fontsize=7)
+    save_figure(figure, table.drop(columns="position"), stem)
+    return table
+
+
+def _same_means(table: pd.DataFrame) -> bool:
+    """Whether the mean over common findings is absent or equals the plain mean everywhere."""
+    wide = table.pivot_table(index=["cohort", "level", "source"], columns="finding", values="value")
+    return "mean_common" not in wide or "mean" not in wide or bool(np.allclose(wide["mean"], wide["mean_common"]))
+
+
+def _title(panel: Axes, cohort: str, simulated: bool) -> None:
+    panel.set_title(cohort)
+    if simulated:
+        panel.set_title("simulated patients", loc="right", fontsize=6.5, fontweight="normal", color=GREY)
+
+
+def _draw_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
+    sources = ordered_sources(rows["source"])
+    for number, source in enumerate(sources):
+        _draw_source(panel, rows[rows["source"] == source], source, DODGE * (number - (len(sources) - 1) / 2))
+    panel.axhline(CHANCE, color=GREY, linewidth=0.8, dashes=(4, 3), zorder=1)
+    _scale_x(panel, axis, sorted(set(rows["position"])))
+    _label_ends(panel, rows, sources)
+
+
+def _draw_source(panel: Axes, rows: pd.DataFrame, source: str, dodge: float) -> None:
+    style = look(source)
+    shift = ScaledTranslation(dodge / 72, 0, panel.figure.dpi_scale_trans)
+    transform = panel.transData + shift
+    panel.plot(rows["position"], rows["value"], color=style.color, linestyle=style.line, transform=transform)
+    panel.vlines(rows["position"], rows["ci_low"], rows["ci_high"], style.color, linewidth=0.9, transform=transform)
+    for beats, part in rows.groupby("beats_chance"):
+        face = style.color if beats else "white"
+        panel.plot(part["position"], part["value"], style.marker, color=style.color, mfc=face, transform=transform)
+
+
+def _scale_x(panel: Axes, axis: str, levels: list[int]) -> None:
+    """Ticks at the levels and nowhere else, those that would touch left unlabelled."""
+    base = SCALES.get(axis)
+    if base:
+        panel.set_xscale("log", base=base)
+    place = np.log(levels) if base else np.asarray(levels, float)
+    span = float(np.ptp(place)) or 1.0
+    room = span * 0.11
+    low, high = float(place[0]) - room, float(place[-1]) + room
+    panel.set_xlim(*(np.exp([low, high]) if base else (low, high)))
+    texts, last = [], -np.inf
+    for level, here in zip(reversed(levels), reversed(place), strict=True):
+        touches = abs(here - last) < 0.09 * span
+        texts.append("" if touches else level_text(axis, level))
+        last = last if touches else float(here)
+    panel.set_xticks(levels, reversed(texts))
+    panel.set_xticks([], minor=True)
+
+
+def _label_ends(panel: Axes, rows: pd.DataFrame, sources: list[str]) -> None:
+    """Name each line, and chance, at its right end, pushed apart where two would touch."""
+    last = rows.sort_values("position").groupby("source")["value"].last()
+    ends = [(float(last[source]), source, look(source).color, "bold") for source in sources]
+    ends.append((CHANCE, "chance", GREY, "normal"))
+    low, high = panel.get_ylim()
+    gap = LABEL_GAP / 72 * (high - low) / (PANEL_HEIGHT * PANEL_SHARE)
+    height = -np.inf
+    for value, name, color, weight in sorted(ends):
+        height = max(value, height + gap)
+        panel.annotate(
+            name,
+            (1, height),
+            (3, 0),
+            panel.get_yaxis_transform(),
+            "offset points",
+            annotation_clip=False,
+            color=color,
+            fontweight=weight,
+            fontsize=6.5,
+            va="center",
+        )

@@ -1,0 +1,178 @@
+"""Pictures of images: real beside synthetic, and sheets of a cohort. All of them internal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from synthcohort.figures.style import MM, TWO_COLUMNS, save_figure, styled
+
+Images = NDArray[np.uint8]
+GAP = 0.06
+"""Gap between two images, in image widths."""
+LABEL_WIDTH = 30 * MM
+BANNER_STYLE: dict[str, Any] = {"fontsize": 6, "fontweight": "bold", "color": "#A63603"}
+BANNER_REAL = "INTERNAL: shows real patients' pixels"
+BANNER_SIMULATED = "INTERNAL: shows the cohort's own pixels (simulated patients)"
+
+
+def banner(simulated: bool) -> str:
+    """Give the line that every picture of a cohort's own images carries."""
+    return BANNER_SIMULATED if simulated else BANNER_REAL
+
+
+@styled
+def contact_sheet(
+    images: Images,
+    titles: Sequence[str],
+    columns: int = 8,
+    width: float = TWO_COLUMNS,
+    heading: str = "",
+    note: str = "",
+) -> Figure:
+    """Lay images out in a grid, each under its title.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8 ``[N, H, W]`` or ``[N, C, H, W]``; of several channels the first is shown.
+    titles : sequence of str
+        One per image; several lines are allowed; ``""`` for none.
+    columns : int
+        Images in a row.
+    width : float
+        Width of the figure in inches.
+    heading, note : str
+        A line above (bold) and a line below (for example `banner`).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Ready for `Figure.savefig` or `save_figure`.
+    """
+    images = first_channel(images)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = max((title.count("\n") + 1 for title in titles if title), default=0)
+    cell = width / (columns + GAP * (columns - 1))
+    title_height = lines * 3.1 * MM
+    step = (cell * images.shape[1] / images.shape[2]) + title_height + GAP * cell
+    head, foot = (6 * MM if heading else 1 * MM), (4.5 * MM if note else 0.0)
+    figure, panel = _canvas(width, head + rows * step - GAP * cell + foot)
+    if heading:
+        panel.text(0, 4 * MM, heading, fontsize=8, fontweight="bold", va="baseline")
+    for number, (image, title) in enumerate(zip(images, titles, strict=True)):
+        x = (number % columns) * cell * (1 + GAP)
+        y = head + (number // columns) * step
+        panel.text(x + cell / 2, y + title_height - 0.8 * MM, title, fontsize=6, ha="center", va="bottom")
+        _place(panel, image, x, y + title_height, cell)
+    if note:
+        panel.text(0, head + rows * step - GAP * cell + 3.6 * MM, note, va="baseline", **BANNER_STYLE)
+    return figure
+
+
+def draw_cohort_figure(sheet: str | Path, stem: str | Path, simulated: bool, columns: int = 8) -> pd.DataFrame:
+    """Draw a cohort's sheet: images with one finding alone, beside normal ones.
+
+    Parameters
+    ----------
+    sheet : str or Path
+        What `synthcohort.audit.gallery.make_cohort_sheet` gave, as npz: ``images`` uint8 ``[N, C, H, W]`` and
+        ``titles`` ``[N]``.
+    stem : str or Path
+        Path without suffix; it lies in an ``internal/`` folder.
+    simulated : bool
+        Whether the patients are simulated.
+    columns : int
+        Images in a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What is drawn, as in the CSV: no identifiers.
+    """
+    with np.load(sheet) as arrays:
+        images, titles = arrays["images"], [str(title) for title in arrays["titles"]]
+    figure = contact_sheet(images, titles, columns, note=banner(simulated))
+    table = pd.DataFrame({"place": np.arange(len(titles)), "title": titles, "simulated": simulated})
+    save_figure(figure, table, stem)
+    return table
+
+
+@styled
+def draw_gallery_figure(gallery: str | Path, stem: str | Path, simulated: bool, source: str = "") -> pd.DataFrame:
+    """Draw real beside synthetic images with the same labels, a row per label combination.
+
+    Parameters
+    ----------
+    gallery : str or Path
+        What `synthcohort.audit.gallery.make_gallery` gave, as npz: ``real`` and ``synthetic`` uint8 ``[K, C, H, W]``,
+        entry i of both with the labels of ``combinations[i]`` (text); entries of a combination follow each other.
+    stem : str or Path
+        Path without suffix; it lies in an ``internal/`` folder.
+    simulated : bool
+        Whether the patients are simulated.
+    source : str
+        The family, named above its images.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What is drawn, as in the CSV: no identifiers.
+    """
+    with np.load(gallery) as arrays:
+        real, synthetic = first_channel(arrays["real"]), first_channel(arrays["synthetic"])
+        names = [str(name) for name in arrays["combinations"]]
+    groups = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+    half = max(map(len, groups.values()))
+    cell = (TWO_COLUMNS - LABEL_WIDTH) / (2 * half * (1 + GAP) + GAP)
+    step = cell * (1 + GAP)
+    middle = LABEL_WIDTH + half * step + GAP * cell
+    head = 6 * MM
+    figure, panel = _canvas(TWO_COLUMNS, head + len(groups) * step + 4 * MM)
+    own = "Real (simulated patients)" if simulated else "Real patients"
+    panel.text(LABEL_WIDTH, 4 * MM, own, fontsize=7.5, fontweight="bold")
+    panel.text(middle, 4 * MM, f"Synthetic: {source}" if source else "Synthetic", fontsize=7.5, fontweight="bold")
+    drawn = []
+    for row, (name, places) in enumerate(groups.items()):
+        y = head + row * step
+        panel.text(LABEL_WIDTH - 2 * MM, y + cell / 2, name.replace(" + ", " +\n"), fontsize=6, ha="right", va="center")
+        for column, i in enumerate(places):
+            _place(panel, real[i], LABEL_WIDTH + column * step, y, cell)
+            _place(panel, synthetic[i], middle + column * step, y, cell)
+            drawn += [(row, column, side, name, simulated) for side in ("real", "synthetic")]
+    panel.text(0, head + len(groups) * step + 2.6 * MM, banner(simulated), **BANNER_STYLE)
+    table = pd.DataFrame(drawn, columns=["row", "column", "side", "combination", "simulated"])
+    save_figure(figure, table, stem)
+    return table
+
+
+def first_channel(images: NDArray[Any]) -> Images:
+    """Drop all channels but the first: several windows shown at once would make colours that mean nothing."""
+    return np.asarray(images[:, 0] if images.ndim == 4 else images, np.uint8)
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure whose one panel counts inches from its upper left corner."""
+    figure = Figure((width, height))
+    panel = figure.add_axes((0, 0, 1, 1))
+    panel.set(xlim=(0, width), ylim=(height, 0))
+    panel.axis("off")
+    return figure, panel
+
+
+def _place(panel: Axes, image: Images, x: float, y: float, side: float) -> None:
+    """Show one image with its upper left corner at (x, y), `side` inches wide."""
+    bottom = y + side * image.shape[0] / image.shape[1]
+    picture = AxesImage(
+        panel, cmap="gray", norm=Normalize(0, 255), interpolation="nearest", extent=(x, x + side, bottom, y)
+    )
+    picture.set_data(image)
+    panel.add_image(picture)

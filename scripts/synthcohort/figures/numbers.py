@@ -1,0 +1,83 @@
+"""Reading metrics.parquet for figures, tables and sentences."""
+
+import pandas as pd
+
+from synthcohort.core.errors import UserError
+from synthcohort.figures.style import CHANCE
+
+KEYS = ["cohort", "experiment", "axis", "level", "source", "metric", "finding"]
+POOLED = "all"
+"""Name of a replicate that stands for all of them, where the metrics hold one."""
+
+
+def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None) -> pd.DataFrame:
+    """Values of one metric, one row per cohort, experiment, source and finding.
+
+    Several replicates become one row: the pooled row where the metrics hold one; else the mean of their values, with an
+    interval from the lowest to the highest end of theirs (wider than any of them, never narrower).
+
+    Parameters
+    ----------
+    metrics : pandas.DataFrame
+        metrics.parquet.
+    metric : str
+        For example ``"auroc"``.
+    findings : list of str, optional
+        Findings (or ``mean``, ``mean_common``) to keep; None keeps all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns `KEYS`, ``value``, ``ci_low``, ``ci_high``, ``n`` (smallest of the replicates), ``simulated``,
+        ``replicates`` (count) and ``position`` (the level as a number).
+    """
+    rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value")]
+    if findings is not None:
+        rows = rows[rows["finding"].isin(findings)]
+    count = rows[rows["replicate"] != POOLED].groupby(KEYS)["replicate"].nunique()
+    has_pooled = rows.groupby(KEYS)["replicate"].transform(lambda names: (names == POOLED).any()).astype(bool)
+    rows = rows[~has_pooled | (rows["replicate"] == POOLED)]
+    pooled = rows.groupby(KEYS, sort=True).agg(
+        value=("value", "mean"),
+        ci_low=("ci_low", "min"),
+        ci_high=("ci_high", "max"),
+        n=("n", "min"),
+        simulated=("simulated", "any"),
+    )
+    pooled["replicates"] = count.reindex(pooled.index).fillna(1).astype(int)
+    pooled = pooled.reset_index()
+    pooled["position"] = pooled["level"].astype(int)
+    return pooled
+
+
+def one_axis(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Keep the metrics of one axis.
+
+    Raises
+    ------
+    UserError
+        When there are none.
+    """
+    rows = metrics[metrics["axis"] == axis]
+    if rows.empty:
+        known = ", ".join(sorted(set(metrics["axis"]))) or "none"
+        raise UserError(f"metrics.parquet holds nothing for the axis '{axis}'; it holds: {known}.")
+    return rows
+
+
+def beats_chance(rows: pd.DataFrame) -> pd.Series:
+    """Whether each AUROC's whole interval lies above chance; a family that fails this is *not trained long enough*."""
+    return rows["ci_low"] > CHANCE
+
+
+def level_text(axis: str, level: int) -> str:
+    """Write a level for people: ``32²``, ``10``, ``5 950``."""
+    return f"{level}²" if axis == "resolution" else f"{level:,}".replace(",", "\u202f")
+
+
+AXIS_LABELS = {
+    "resolution": "Resolution (pixels)",
+    "classes": "Label combinations",
+    "samples": "Training images per label combination",
+    "amount": "Synthetic images per real image (%)",
+}
