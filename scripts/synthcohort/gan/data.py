@@ -1,0 +1,69 @@
+"""Training images in an order that follows from the seed alone."""
+
+from zlib import crc32
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthcohort.core.store import ImageStore
+from synthcohort.gan.layers import float_images
+
+RESIDENT_BYTES = 2 * 2**30
+
+
+def random_stream(seed: int, purpose: str, number: int) -> np.random.Generator:
+    """Make a counter-based generator (Philox): stream `number` of a purpose, without drawing the ones before."""
+    return np.random.Generator(np.random.Philox(key=[seed, crc32(purpose.encode())], counter=[0, 0, 0, number]))
+
+
+def known_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Count unknown findings (NaN) as absent: a generator has to be told something."""
+    return np.nan_to_num(labels, nan=0.0)
+
+
+class TrainingImages:
+    """The training rows of a store: on the device when small, else memory-mapped.
+
+    Attributes
+    ----------
+    labels : Tensor
+        float ``[n, findings]`` of 0 and 1; unknown findings count as absent.
+    """
+
+    def __init__(self, store: ImageStore, rows: NDArray[np.int64], device: torch.device) -> None:
+        self.store, self.rows, self.device = store, np.asarray(rows), device
+        self.labels = torch.from_numpy(known_labels(store.labels[self.rows])).to(device)
+        self.images: Tensor | None = None
+        if store.images[0].nbytes * len(rows) <= RESIDENT_BYTES:
+            self.images = torch.from_numpy(store.images[self.rows]).to(device)
+
+    def take(self, positions: NDArray[np.int64]) -> Tensor:
+        """Images at positions among the training rows, uint8 ``[N, C, H, W]``."""
+        if self.images is not None:
+            return self.images[torch.from_numpy(positions).to(self.device)]
+        return torch.from_numpy(self.store.images[self.rows[positions]]).to(self.device)
+
+    def first(self, count: int) -> Tensor:
+        """Take the first `count` images, or all where there are fewer."""
+        return self.take(np.arange(min(count, len(self.rows))))
+
+    def batch(self, seed: int, step: int, size: int, horizontal_flip: bool) -> tuple[Tensor, Tensor]:
+        """Images (float −1..1) and labels of one step; every epoch is a permutation of its own."""
+        positions = self.positions(seed, step, size)
+        images = float_images(self.take(positions))
+        if horizontal_flip:
+            mirrored = torch.from_numpy(random_stream(seed, "mirror", step).random(size) < 0.5).to(self.device)
+            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+        return images, self.labels[torch.from_numpy(positions).to(self.device)]
+
+    def positions(self, seed: int, step: int, size: int) -> NDArray[np.int64]:
+        """Positions of a step's images: the permutations of all epochs, one after the other, cut into batches."""
+        total = len(self.rows)
+        first, last = step * size // total, ((step + 1) * size - 1) // total
+        order = np.concatenate(
+            [random_stream(seed, "order", epoch).permutation(total) for epoch in range(first, last + 1)]
+        )
+        start = step * size - first * total
+        return order[start : start + size]

@@ -1,0 +1,73 @@
+"""What the discriminator looks at: the image, and frozen features of the guide (Sauer et al. 2021, arXiv 2111.01007).
+
+The guide is a classifier trained on the same experiment's real images, so its features are in-domain: they show the
+generator early which details carry the findings.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from synthcohort.gan.layers import ProjectionScore, activate, float_images, initialise
+
+
+class Guide(Protocol):
+    """A module with feature maps."""
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Map float images ``[N, C, H, W]`` in −1..1 to feature maps."""
+        ...
+
+
+class Views:
+    """The image itself, followed by the guide's feature maps, each channel scaled to mean 0 and variance 1.
+
+    Parameters
+    ----------
+    guide : module with ``features(images)``, optional
+        Frozen here and set to evaluation; without a guide the image is the only view.
+    sample : Tensor
+        uint8 real images ``[N, C, H, W]`` from which the scaling is measured.
+    """
+
+    def __init__(self, guide: nn.Module | None, sample: Tensor) -> None:
+        self.guide = guide
+        self.scaling: list[tuple[Tensor, Tensor]] = []
+        if guide is None:
+            return
+        guide.eval().requires_grad_(False)
+        with torch.no_grad():
+            for feature in guide.features(float_images(sample)):  # type: ignore[operator]
+                deviation, mean = torch.std_mean(feature.float(), (0, 2, 3), keepdim=True)
+                self.scaling.append((mean, 1 / deviation.clamp_min(1e-3)))
+
+    @property
+    def feature_widths(self) -> list[int]:
+        """Channels of each feature map."""
+        return [mean.shape[1] for mean, _ in self.scaling]
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """View float images; gradients flow through the guide to the images."""
+        if self.guide is None:
+            return [images]
+        features = self.guide.features(images)  # type: ignore[operator]
+        return [
+            images,
+            *((feature - mean) * scale for feature, (mean, scale) in zip(features, self.scaling, strict=True)),
+        ]
+
+
+class FeatureHead(nn.Module):
+    """A light discriminator on one feature map: two convolutions, mean over the map, projection score."""
+
+    def __init__(self, features: int, width: int, findings: int) -> None:
+        super().__init__()
+        self.first = initialise(nn.Conv2d(features, width, 1))
+        self.second = initialise(nn.Conv2d(width, width, 3, padding=1))
+        self.score = ProjectionScore(width, findings)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Score feature maps ``[N, C, h, w]`` under ``[N, findings]`` labels; returns ``[N]``."""
+        hidden = activate(self.second(activate(self.first(features))))
+        return self.score(hidden.mean((2, 3)), labels)

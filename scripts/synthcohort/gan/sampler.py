@@ -1,0 +1,163 @@
+"""From a generator to synthetic images and stores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import nn
+
+from synthcohort.core.atomic import file_digest, read_json
+from synthcohort.core.errors import UserError
+from synthcohort.core.progress import track
+from synthcohort.core.store import Images, StoreInfo, write_store
+from synthcohort.gan.data import known_labels, random_stream
+from synthcohort.gan.layers import byte_images, place
+from synthcohort.gan.registry import FAMILIES
+
+BATCH = 100
+
+
+def load_generator(folder: Path, device: torch.device) -> nn.Module:
+    """Build a trained generator from ``generator.json`` and ``generator.safetensors``.
+
+    Raises
+    ------
+    UserError
+        When the family is unknown or the weights do not fit.
+    """
+    card = read_json(folder / "generator.json")
+    if card["family"] not in FAMILIES:
+        raise UserError(f"generator.json: unknown family '{card['family']}'; there are {', '.join(FAMILIES)}.")
+    generator = FAMILIES[card["family"]].generator(**card["architecture"])
+    try:
+        generator.load_state_dict(load_file(folder / "generator.safetensors"))
+    except Exception as error:
+        raise UserError(
+            f"generator.safetensors does not fit generator.json ({type(error).__name__}); train this generator again."
+        ) from error
+    return place(generator, device).eval().requires_grad_(False)
+
+
+def draw_labels(labels: NDArray[np.float32], count: int, seed: int, minimum: int = 1) -> NDArray[np.float32]:
+    """Draw label vectors from the training distribution of combinations, leaving rare ones out.
+
+    A rare combination could point at one patient; its share goes to the others in proportion.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        float32 ``[n, findings]`` of training images; unknown (NaN) counts as absent.
+    count : int
+        How many to draw.
+    seed : int
+        Of the drawing.
+    minimum : int
+        Combinations with fewer training images are left out.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``[count, findings]`` of 0 and 1.
+
+    Raises
+    ------
+    UserError
+        When no combination has enough training images.
+    """
+    combinations, counts = np.unique(known_labels(labels), axis=0, return_counts=True)
+    counts = np.where(counts >= minimum, counts, 0)
+    if not counts.any():
+        raise UserError(
+            f"cohorts.minimum_combination: no label combination has {minimum} training images, so none can be sampled; "
+            "lower it or train on more images."
+        )
+    drawn = random_stream(seed, "labels", 0).choice(len(combinations), count, p=counts / counts.sum())
+    return combinations[drawn]
+
+
+def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, batch: int = BATCH) -> Iterator[Images]:
+    """Generate one image per label vector, block by block; the noise does not depend on the size of the blocks.
+
+    Yields
+    ------
+    numpy.ndarray
+        uint8 ``[batch, C, H, W]``.
+    """
+    device = next(generator.parameters()).device
+    stream = random_stream(seed, "samples", 0)
+    for start in range(0, len(labels), batch):
+        block = torch.from_numpy(labels[start : start + batch]).to(device)
+        noise = stream.standard_normal((len(block), int(generator.latent)), dtype=np.float32)  # type: ignore[arg-type]
+        with torch.no_grad():
+            yield byte_images(generator(torch.from_numpy(noise).to(device), block)).cpu().numpy()
+
+
+def sample_grid(generator: nn.Module, combinations: NDArray[np.float32], columns: int, seed: int) -> Images:
+    """Generate `columns` images of each combination, from the same noise in every row.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``[combinations, columns, C, H, W]``.
+    """
+    rows = [
+        np.concatenate(list(sample_images(generator, np.repeat(row[None], columns, 0), seed))) for row in combinations
+    ]
+    return np.stack(rows)
+
+
+def sample_to_store(
+    generator_folder: Path,
+    labels: NDArray[np.float32],
+    folder: Path,
+    info: StoreInfo,
+    seed: int,
+    device: torch.device,
+    first: int = 1,
+) -> StoreInfo:
+    """Write a synthetic ImageStore, one image per label vector, each image its own patient.
+
+    Parameters
+    ----------
+    generator_folder : Path
+        Folder with ``generator.safetensors`` and ``generator.json``.
+    labels : numpy.ndarray
+        float32 ``[N, findings]``, for example from `draw_labels`.
+    folder : Path
+        Where to write, for example ``synthetic/train``.
+    info : StoreInfo
+        Of the real store: cohort, findings, units and windows are taken over.
+    seed : int
+        Of the noise; give train and validation images different ones.
+    device : torch.device
+        Where to generate.
+    first : int
+        Number of the first image and patient, so that train and validation stores share none.
+
+    Returns
+    -------
+    StoreInfo
+        As written.
+    """
+    card = read_json(generator_folder / "generator.json")
+    generator = load_generator(generator_folder, device)
+    numbers = range(first, first + len(labels))
+    records = pd.DataFrame(labels, columns=info.finding_names)
+    records.insert(0, "image_id", [f"S{number:06d}" for number in numbers])
+    records.insert(1, "patient_id", [f"synthetic-{number:06d}" for number in numbers])
+    policy = {
+        "generated_by": card["family"],
+        "generator": file_digest(generator_folder / "generator.safetensors"),
+        "kimg": card["kimg"],
+        "seed": seed,
+    }
+    update = {"resolution": card["resolution"], "channels": card["channels"], "policy": policy}
+    blocks = sample_images(generator, labels, seed)
+    total = -(-len(labels) // BATCH)
+    return write_store(
+        folder, track(blocks, f"{card['family']}: sampling", total, "blocks"), records, info.model_copy(update=update)
+    )

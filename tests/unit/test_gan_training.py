@@ -1,0 +1,324 @@
+"""Training and sampling end to end on tiny stores: same bytes, survival, and what stops a run."""
+
+import csv
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from synthcohort.core.errors import UserError
+from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
+from synthcohort.gan import trainer
+from synthcohort.gan.data import TrainingImages
+from synthcohort.gan.presets import Settings
+from synthcohort.gan.registry import FAMILIES
+from synthcohort.gan.sampler import draw_labels, load_generator, sample_grid, sample_images, sample_to_store
+from synthcohort.gan.trainer import Training, train_generator
+
+FAMILY = FAMILIES["r3-gan"]
+SETTINGS = Settings(8, (8, 6), 1, 8, 1e-3, 1.0, kimg=0.16, tick_kimg=0.04, latent=8)
+CPU = torch.device("cpu")
+ROWS = np.arange(0, 50)
+
+
+class TinyGuide(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(channels, 4, 3, stride=2, padding=1)
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.relu(self.layer(images))]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_store(folder: Path, channels: int = 1, value: int = 0) -> ImageStore:
+    """60 images: a bright square on the left is finding a, on the right finding b."""
+    random = np.random.default_rng(value)
+    labels = random.integers(0, 2, (60, 2)).astype(np.float32)
+    images = random.integers(0, 40, (60, channels, 8, 8)).astype(np.uint8)
+    images[labels[:, 0] == 1, :, 2:6, :3] = 200
+    images[labels[:, 1] == 1, :, 2:6, 5:] = 200
+    labels[0, 0] = np.nan
+    records = pd.DataFrame(labels, columns=["a", "b"])
+    records.insert(0, "image_id", [f"i{number}" for number in range(60)])
+    records.insert(1, "patient_id", [f"p{number}" for number in range(60)])
+    info = StoreInfo(
+        cohort="toy",
+        findings=[Finding(name="a", display="A"), Finding(name="b", display="B")],
+        units="HU",
+        windows=[(0, 80)] * channels,
+        resolution=8,
+        channels=channels,
+        images=60,
+        simulated=True,
+    )
+    write_store(folder, [images], records, info)
+    return ImageStore(folder)
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    names = ("generator.safetensors", "generator.json", "history.csv")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_same_seed_same_bytes_other_seed_others(tmp_path: Path, channels: int) -> None:
+    store = make_store(tmp_path / "store", channels)
+    for name, seed in (("one", 1), ("two", 1), ("three", 2)):
+        torch.manual_seed(0)
+        guide = TinyGuide(channels)
+        torch.manual_seed(seed if name == "one" else 99)  # the caller's random state must not matter
+        train_generator(store, ROWS, FAMILY, SETTINGS, seed, tmp_path / name, CPU, guide)
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+    assert outputs(tmp_path / "one")["generator.safetensors"] != outputs(tmp_path / "three")["generator.safetensors"]
+
+    card = json.loads((tmp_path / "one" / "generator.json").read_text())
+    assert (card["family"], card["kimg"], card["seed"], card["channels"]) == ("r3-gan", 0.16, 1, channels)
+    with safe_open(tmp_path / "one" / "generator.safetensors", "pt") as file:
+        assert file.metadata() is None
+    history = list(csv.DictReader((tmp_path / "one" / "history.csv").open()))
+    assert [float(row["kimg"]) for row in history] == [0.04, 0.08, 0.12, 0.16]
+    assert {"tick", "loss_discriminator", "score_real", "score_fake", "penalty"} <= set(history[0])
+    timing = list(csv.DictReader((tmp_path / "one" / "timing.csv").open()))
+    assert len(timing) == 4
+    assert float(timing[0]["seconds"]) > 0
+    assert (tmp_path / "one" / "run" / "discriminator.safetensors").is_file()
+    assert list((tmp_path / "one" / "run").glob("samples-*.png"))
+
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+sys.path[:0] = sys.argv[3].split(":")
+from dataclasses import replace
+from test_gan_training import CPU, FAMILY, ROWS, SETTINGS, TinyGuide
+from synthcohort.core.store import ImageStore
+from synthcohort.gan import trainer
+torch.set_num_threads(1)
+trainer.CHECKPOINT_SECONDS = 0.05
+torch.manual_seed(0)
+settings = replace(SETTINGS, kimg=float(sys.argv[4]))
+trainer.train_generator(ImageStore(sys.argv[1]), ROWS, FAMILY, settings, 1, Path(sys.argv[2]), CPU, TinyGuide(1))
+"""
+
+
+def test_killed_training_resumes_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    here = Path(__file__).parent
+    paths = f"{here}:{here.parents[1] / 'scripts'}"
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        arguments = [str(tmp_path / "store"), str(tmp_path / name), paths, "1.6"]
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    process = start("killed")
+    checkpoint = tmp_path / "killed" / "run" / "checkpoint.pt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed; make it longer"
+    step = torch.load(checkpoint, weights_only=True)["state"]["step"]
+    assert 0 < step < 200
+    assert not (tmp_path / "killed" / "generator.safetensors").exists()
+    torch.manual_seed(0)
+    train_generator(store, ROWS, FAMILY, replace(SETTINGS, kimg=1.6), 1, tmp_path / "whole", CPU, TinyGuide(1))
+    assert start("killed").wait() == 0
+    assert outputs(tmp_path / "killed") == outputs(tmp_path / "whole")
+    timing = pd.read_csv(tmp_path / "killed" / "timing.csv")
+    assert timing["tick"].tolist() == list(range(1, 41))
+
+
+@pytest.mark.parametrize("changed", ["params", "rows", "data", "seed", "guide", "damaged"])
+def test_checkpoint_of_something_else_is_set_aside(tmp_path: Path, changed: str) -> None:
+    store = make_store(tmp_path / "store")
+    folder = tmp_path / "r0"
+    train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU, params_digest="x")
+    if changed == "damaged":
+        (folder / "run" / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    if changed == "data":
+        store = make_store(tmp_path / "other", value=1)
+    train_generator(
+        store,
+        ROWS[1:] if changed == "rows" else ROWS,
+        FAMILY,
+        SETTINGS,
+        2 if changed == "seed" else 1,
+        folder,
+        CPU,
+        guide=TinyGuide(1) if changed == "guide" else None,
+        params_digest="y" if changed == "params" else "x",
+    )
+    assert (folder / "run-stale-1" / "checkpoint.pt").is_file()
+    assert (folder / "run" / "checkpoint.pt").is_file()
+
+
+def test_finished_training_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "store")
+    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    first = outputs(tmp_path / "r0")
+    for path in ("generator.safetensors", "generator.json", "history.csv"):  # as Snakemake does
+        (tmp_path / "r0" / path).unlink()
+    monkeypatch.setattr(Training, "tick", lambda self: pytest.fail("trained again"))
+    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    assert outputs(tmp_path / "r0") == first
+
+
+def test_second_trainer_is_refused(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    folder = tmp_path / "r3-gan" / "r0"
+    folder.mkdir(parents=True)
+    with open(folder / "run.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process"):
+            train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU)
+    train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU)
+
+
+def test_divergence_stops_with_the_tick_and_what_to_change(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    planted = replace(SETTINGS, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"tick 1 \(0\.0 kimg\).*learning_rate.*gamma"):
+        train_generator(store, ROWS, FAMILY, planted, 1, tmp_path / "r0", CPU)
+    assert not (tmp_path / "r0" / "generator.safetensors").exists()
+    assert not (tmp_path / "r0" / "run" / "checkpoint.pt").exists()
+
+
+def test_no_images_is_said(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    with pytest.raises(UserError, match="no training image"):
+        train_generator(store, ROWS[:0], FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+
+
+def test_every_epoch_shows_every_image_once(tmp_path: Path) -> None:
+    data = TrainingImages(make_store(tmp_path / "store"), ROWS, CPU)
+    order = np.concatenate([data.positions(3, step, 8) for step in range(25)])
+    for epoch in range(4):
+        assert sorted(order[epoch * 50 : (epoch + 1) * 50]) == list(range(50))
+    assert list(order[:50]) != list(order[50:100])
+    small = TrainingImages(data.store, ROWS[:3], CPU)  # a batch longer than the data
+    assert sorted(small.positions(3, 0, 9)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_memory_mapped_and_resident_images_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path / "store")
+    resident = TrainingImages(store, ROWS, CPU)
+    monkeypatch.setattr("synthcohort.gan.data.RESIDENT_BYTES", 0)
+    mapped = TrainingImages(store, ROWS, CPU)
+    assert mapped.images is None
+    for found, wanted in zip(mapped.batch(1, 7, 8, True), resident.batch(1, 7, 8, True), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_mirroring_flips_some_images_left_to_right(tmp_path: Path) -> None:
+    data = TrainingImages(make_store(tmp_path / "store"), ROWS, CPU)
+    plain, labels = data.batch(1, 0, 40, False)
+    mirrored, same = data.batch(1, 0, 40, True)
+    assert torch.equal(labels, same)
+    flipped = [torch.equal(a.flip(2), b) for a, b in zip(plain, mirrored, strict=True)]
+    kept = [torch.equal(a, b) for a, b in zip(plain, mirrored, strict=True)]
+    assert all(a or b for a, b in zip(flipped, kept, strict=True))
+    assert 5 < sum(flipped) < 35
+
+
+def test_unknown_labels_count_as_absent(tmp_path: Path) -> None:
+    data = TrainingImages(make_store(tmp_path / "store"), ROWS, CPU)
+    assert data.labels[0, 0] == 0
+    assert set(data.labels.unique().tolist()) == {0.0, 1.0}
+
+
+def test_averaged_weights_follow_with_their_half_life(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, ema_kimg=0.008)  # one batch of 8
+    training = Training(make_store(tmp_path / "store"), ROWS, FAMILY, settings, 1, CPU, None)
+    training.step = 10_000
+    for average, current in zip(training.average.parameters(), training.players.generator.parameters(), strict=True):
+        average.fill_(1.0)
+        with torch.no_grad():
+            current.fill_(3.0)
+    training.update_average()
+    for average in training.average.parameters():
+        torch.testing.assert_close(average, torch.full_like(average, 2.0))
+
+
+def test_labels_are_drawn_from_the_training_combinations() -> None:
+    labels = np.array([[1, 0]] * 60 + [[0, 1]] * 30 + [[1, 1]] * 9 + [[np.nan, 0]], np.float32)
+    drawn = draw_labels(labels, 4000, seed=1, minimum=10)
+    assert set(map(tuple, drawn)) == {(1, 0), (0, 1)}
+    assert (drawn[:, 0] == 1).mean() == pytest.approx(2 / 3, abs=0.03)
+    np.testing.assert_array_equal(drawn, draw_labels(labels, 4000, seed=1, minimum=10))
+    assert (0, 0) in set(map(tuple, draw_labels(labels, 4000, seed=1)))
+    with pytest.raises(UserError, match="minimum_combination"):
+        draw_labels(labels, 10, seed=1, minimum=100)
+
+
+def test_sampling_writes_a_store_of_new_patients(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    labels = draw_labels(store.labels, 70, seed=2)
+    for name, first in (("train", 1), ("valid", 71)):
+        sample_to_store(tmp_path / "r0", labels, tmp_path / name, store.info, first, CPU, first)
+    train, valid = (ImageStore(tmp_path / name, verify=True) for name in ("train", "valid"))
+    assert train.images.shape == (70, 1, 8, 8)
+    np.testing.assert_array_equal(train.labels, labels)
+    assert train.records["image_id"].iloc[0] == "S000001"
+    assert train.records["patient_id"].iloc[-1] == "synthetic-000070"
+    assert not set(train.records["patient_id"]) & set(valid.records["patient_id"])
+    assert train.info.policy["generated_by"] == "r3-gan"
+    assert train.info.finding_names == ["a", "b"]
+    assert not np.array_equal(train.images, valid.images)
+    before = (tmp_path / "train" / "store.json").read_bytes()
+    sample_to_store(tmp_path / "r0", labels, tmp_path / "train", store.info, 1, CPU)
+    assert (tmp_path / "train" / "store.json").read_bytes() == before
+
+
+def test_noise_does_not_depend_on_the_block_size(tmp_path: Path) -> None:
+    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    generator = load_generator(tmp_path / "r0", CPU)
+    labels = np.tile(np.array([[1, 0], [0, 1]], np.float32), (10, 1))
+    blocks = [np.concatenate(list(sample_images(generator, labels, 5, batch))).astype(int) for batch in (3, 20)]
+    assert np.abs(blocks[0] - blocks[1]).max() <= 1  # rounding
+    grid = sample_grid(generator, labels[:2], 5, seed=5)
+    assert grid.shape == (2, 5, 1, 8, 8)
+    assert grid.dtype == np.uint8
+
+
+def test_damaged_or_unknown_generator_is_refused(tmp_path: Path) -> None:
+    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    card = tmp_path / "r0" / "generator.json"
+    good = card.read_text()
+    card.write_text(good.replace('"r3-gan"', '"other-gan"'))
+    with pytest.raises(UserError, match="other-gan"):
+        load_generator(tmp_path / "r0", CPU)
+    card.write_text(good.replace('"latent": 8', '"latent": 9'))
+    with pytest.raises(UserError, match="does not fit"):
+        load_generator(tmp_path / "r0", CPU)
+
+
+def test_training_learns_where_the_findings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "GRID_TICKS", 1000)
+    settings = Settings(8, (24, 16), 1, 16, 2e-3, 0.5, kimg=4, tick_kimg=2, latent=8, ema_kimg=0.5)
+    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, settings, 1, tmp_path / "r0", CPU)
+    generator = load_generator(tmp_path / "r0", CPU)
+    grid = sample_grid(generator, np.array([[1, 0], [0, 1]], np.float32), 32, seed=1).astype(float)
+    left, right = grid[..., 2:6, :3].mean((2, 3, 4)), grid[..., 2:6, 5:].mean((2, 3, 4))
+    assert (left[0] > right[0]).mean() > 0.9
+    assert (right[1] > left[1]).mean() > 0.9
