@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset, dcmwrite
@@ -16,36 +15,12 @@ from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
 )
 
-Stored = NDArray[np.integer[Any]]
-"""uint16 or int16 ``[rows, columns]``: pixel values as they stand in the file."""
+from synthcohort.dicom.encode import NATIVE, TRANSFER_SYNTAXES, Stored, compress
 
 IMPLEMENTATION_UID = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, 'synthcohort').int}")
-NATIVE = {
-    "explicit": ExplicitVRLittleEndian,
-    "implicit": ImplicitVRLittleEndian,
-    "deflated": DeflatedExplicitVRLittleEndian,
-}
-ENCAPSULATED = {
-    "rle": (RLELossless, gdcm.TransferSyntax.RLELossless),
-    "jpeg-lossless": (JPEGLossless, gdcm.TransferSyntax.JPEGLosslessProcess14),
-    "jpeg-lossless-sv1": (JPEGLosslessSV1, gdcm.TransferSyntax.JPEGLosslessProcess14_1),
-    "jpeg-ls": (JPEGLSLossless, gdcm.TransferSyntax.JPEGLSLossless),
-    "jpeg-2000": (JPEG2000Lossless, gdcm.TransferSyntax.JPEG2000Lossless),
-}
-TRANSFER_SYNTAXES: dict[str, UID] = {**NATIVE, **{name: uid for name, (uid, _) in ENCAPSULATED.items()}}
-"""The transfer syntaxes that can be written, all lossless, by short name."""
-
 SOP_CLASSES = {
     "CT": CTImageStorage,
     "CR": ComputedRadiographyImageStorage,
@@ -107,10 +82,10 @@ _BY_MODALITY: dict[str, dict[str, Any]] = {
     },
 }
 # SNOMED CT codes, PS3.16 CID 4009 and CID 4010.
-_CHEST = ("51185008", "Chest")
+_CHEST = ("816094009", "Chest")
 _VIEWS = {
-    "PA": ("399348003", "postero-anterior"),
-    "AP": ("399067008", "antero-posterior"),
+    "PA": ("272479007", "postero-anterior"),
+    "AP": ("399348003", "antero-posterior"),
     "LL": ("399173006", "left lateral"),
 }
 
@@ -250,53 +225,6 @@ def set_voi_lut(dataset: Dataset, first: int, table: NDArray[np.uint16], bits: i
     item.LUTExplanation = "NORMAL"
     item.add_new(0x00283006, "OW", table.astype("<u2").tobytes())
     dataset.VOILUTSequence = [item]
-
-
-def compress(stored: Stored, bits_stored: int, photometric: str, syntax: str) -> bytes:
-    """Encode stored values losslessly.
-
-    Parameters
-    ----------
-    stored : numpy.ndarray
-        uint16 or int16 ``[rows, columns]``.
-    bits_stored : int
-        Bits that carry the value.
-    photometric : {"MONOCHROME1", "MONOCHROME2"}
-        As in the object.
-    syntax : str
-        One of `ENCAPSULATED`.
-
-    Returns
-    -------
-    bytes
-        The one frame's bit stream.
-
-    Raises
-    ------
-    ValueError
-        When the encoder refuses.
-    """
-    # The image must come from a writer that stays alive: GDCM frees one that was made in Python a second time.
-    writer = gdcm.ImageWriter()
-    image = writer.GetImage()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((stored.shape[1], stored.shape[0], 1))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits_stored, bits_stored - 1, int(stored.dtype.kind == "i")))
-    image.SetPhotometricInterpretation(
-        gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.GetPIType(photometric))
-    )
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetByteStringValue(stored.tobytes())
-    image.SetDataElement(element)
-    converter = gdcm.ImageChangeTransferSyntax()
-    converter.SetTransferSyntax(gdcm.TransferSyntax(ENCAPSULATED[syntax][1]))
-    converter.SetInput(image)
-    if not converter.Change():
-        raise ValueError(f"{syntax}: GDCM cannot encode {stored.dtype} with {bits_stored} bits stored")
-    fragments = converter.GetOutput().GetDataElement().GetSequenceOfFragments()
-    parts = [fragments.GetFragment(number).GetByteValue() for number in range(fragments.GetNumberOfFragments())]
-    return b"".join(part.GetBuffer().encode("utf-8", "surrogateescape") for part in parts)
 
 
 def encode_pixels(dataset: Dataset, syntax: str) -> None:
