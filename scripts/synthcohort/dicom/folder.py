@@ -1,0 +1,110 @@
+"""Which files a folder holds, and a digest that tells when that changes."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcohort.core.atomic import read_json, write_json
+from synthcohort.core.errors import UserError
+from synthcohort.dicom.pseudonyms import private_path
+from synthcohort.dicom.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing found below a folder: its path from there (POSIX separators), and why it cannot be read, if so."""
+
+    path: str
+    size: int = 0
+    mtime_ns: int = 0
+    problem: Reason | None = None
+
+
+def walk(folder: str | Path) -> list[Entry]:
+    """Find every file below `folder`, sorted by path; links are followed, loops of links are not.
+
+    Raises
+    ------
+    UserError
+        When the folder is missing, cannot be listed or holds no file.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError("the cohort's folder of DICOM files does not exist; correct 'folder' in the config.")
+    entries = sorted(_walk(root), key=lambda entry: entry.path)
+    if not entries:
+        raise UserError("the cohort's folder of DICOM files is empty; correct 'folder' in the config.")
+    if len(entries) == 1 and entries[0] == Entry(".", problem=Reason.FOLDER_LOCKED):
+        raise UserError("the cohort's folder of DICOM files cannot be listed (permission denied); make it readable.")
+    return entries
+
+
+def _walk(root: Path) -> Iterator[Entry]:
+    visited: set[tuple[int, int]] = set()
+    locked: list[str] = []
+    for parent, folders, files in os.walk(root, followlinks=True, onerror=lambda error: locked.append(error.filename)):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders.sort()
+        for name in files:
+            yield _entry(root, Path(parent, name))
+    for name in locked:
+        yield Entry(_text(Path(name).relative_to(root)), problem=Reason.FOLDER_LOCKED)
+
+
+def _entry(root: Path, path: Path) -> Entry:
+    name = _text(path.relative_to(root))
+    if name != path.relative_to(root).as_posix():
+        return Entry(name, problem=Reason.NAME)
+    try:
+        status = path.stat()
+    except OSError:
+        return Entry(name, problem=Reason.CANNOT_OPEN)
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        return Entry(name, problem=Reason.NOT_REGULAR)
+    return Entry(name, status.st_size, status.st_mtime_ns)
+
+
+def _text(path: Path) -> str:
+    """Path as text that any table can hold: bytes that are no UTF-8 are escaped."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bool) -> str:
+    """Digest of every file's path, size and time of change, for Snakemake to see when a cohort's files change.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of DICOM files.
+    private_folder : str or Path
+        Where the digest is kept between calls.
+    refresh : bool
+        Look at the folder again (the main process does, once); otherwise the kept digest is returned where there is
+        one (jobs, so that a thousand of them do not list a million files each).
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, or ``"absent"`` when there is no such folder: a dry run needs no data.
+    """
+    root = Path(folder)
+    cache = private_path(private_folder, "inventory.json")
+    location = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()
+    if not refresh and cache.is_file():
+        kept = read_json(cache)
+        if kept["folder"] == location:
+            return str(kept["digest"])
+    if not root.is_dir():
+        return "absent"
+    digest = hashlib.sha256()
+    for entry in sorted(_walk(root), key=lambda entry: entry.path):
+        digest.update(f"{entry.path}\0{entry.size}\0{entry.mtime_ns}\n".encode())
+    write_json(cache, {"folder": location, "digest": digest.hexdigest()[:16]}, mode=0o600)
+    return digest.hexdigest()[:16]

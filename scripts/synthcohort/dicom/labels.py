@@ -1,0 +1,230 @@
+"""The label table that comes with a cohort: which file each row is for, and which columns are findings."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthcohort.core.errors import UserError
+from synthcohort.core.progress import logger
+from synthcohort.core.store import Finding
+
+SHORT_FORMS = {"id", "ct", "mr", "ap", "pa"}
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A checked label table.
+
+    Attributes
+    ----------
+    keys : list of str
+        What names the file in each row.
+    values : numpy.ndarray
+        float32 ``[rows, findings]`` of 0, 1 and NaN.
+    findings : list of Finding
+        The columns, in order.
+    """
+
+    keys: list[str]
+    values: NDArray[np.float32]
+    findings: list[Finding]
+
+
+def read_labels(
+    labels: str | Path | pd.DataFrame, key: str, findings: list[str], display: dict[str, str] | None = None
+) -> Labels:
+    """Read and check a label table.
+
+    Parameters
+    ----------
+    labels : str, Path or pandas.DataFrame
+        CSV (by default) or parquet file, or the table itself.
+    key : str
+        Column that names the file.
+    findings : list of str
+        Columns to use, in this order, in snake_case whatever their spelling in the table; empty takes every column that
+        holds nothing but 0, 1 and blanks.
+    display : dict, optional
+        Finding → name for people; by default the table's own spelling, or the snake_case name made readable.
+
+    Raises
+    ------
+    UserError
+        When the table, the key column or a finding is missing, or a value is none of 0, 1 and blank.
+    """
+    table = labels if isinstance(labels, pd.DataFrame) else _read_table(Path(labels), key)
+    if key not in table.columns:
+        raise UserError(f"the label table has no column '{key}'{_nearest(key, list(table.columns))}; correct 'key'.")
+    if table.empty:
+        raise UserError("the label table has no rows; correct 'labels' in the config.")
+    columns = _finding_columns(table, key, findings)
+    values = np.full((len(table), len(columns)), np.nan, np.float32)
+    for position, column in enumerate(columns.values()):
+        values[:, position] = _binary(table[column], column)
+    shown = display or {}
+    described = [
+        Finding(name=name, display=shown.get(name, _display(name, column))) for name, column in columns.items()
+    ]
+    return Labels(table[key].astype("string").fillna("").str.strip().tolist(), values, described)
+
+
+def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[NDArray[np.int64], int]:
+    """Find each file's row of the label table.
+
+    The key column may hold SOP instance UIDs, paths below the cohort's folder, or file names with or without ending:
+    whichever meets most files is taken.
+
+    Parameters
+    ----------
+    labels : Labels
+        From `read_labels`.
+    key : str
+        Name of the key column, for messages.
+    paths, uids : list of str
+        Each file's path below the folder, and its SOP instance UID (empty where unknown).
+
+    Returns
+    -------
+    rows : numpy.ndarray
+        int64 ``[files]``; -1 where a file has no row.
+    unused : int
+        Number of rows that name no file.
+
+    Raises
+    ------
+    UserError
+        When no row names a file, when file names are ambiguous, or when rows of one file contradict each other.
+    """
+    keys = [name.replace("\\", "/").removeprefix("./").lstrip("/") for name in labels.keys]
+    wanted = set(keys) - {""}
+    readings = {
+        "SOP instance UIDs": uids,
+        "paths": paths,
+        "file names": [PurePosixPath(path).name for path in paths],
+        "file names without ending": [PurePosixPath(path).stem for path in paths],
+    }
+    hits = {meaning: len(wanted & set(names)) for meaning, names in readings.items()}
+    meaning = max(hits, key=lambda name: hits[name])  # the first of equals
+    if hits[meaning] == 0:
+        raise UserError(
+            f"the label table's column '{key}' ({len(wanted)} different values) names none of the {len(paths)} files, "
+            "neither by SOP instance UID nor by path below the folder nor by file name; correct 'key' or 'labels'."
+        )
+    names = readings[meaning]
+    if meaning.startswith("file names"):
+        shared = pd.Series(names)[lambda series: series.isin(wanted) & series.duplicated(keep=False)]
+        if len(shared):
+            raise UserError(
+                f"the label table's column '{key}' holds {meaning}, but {len(shared)} files share theirs with another; "
+                "use a column with SOP instance UIDs or with paths below the folder."
+            )
+    row_of = _first_rows(labels, keys, key)
+    rows = np.array([row_of.get(name, -1) if name else -1 for name in names], np.int64)
+    unused = len(wanted - set(names))
+    logger.info("labels: column '%s' holds %s; %d of %d name a file", key, meaning, hits[meaning], len(wanted))
+    return rows, unused
+
+
+def finding_names(columns: list[str], fixed: list[str]) -> list[str]:
+    """Name the finding columns of an index: those that are not among its fixed ones."""
+    return [column for column in columns if column not in fixed]
+
+
+def readable(name: str) -> str:
+    """Turn a snake_case finding into words: ``pleural_effusion`` becomes ``Pleural effusion``."""
+    words = " ".join(word.upper() if word in SHORT_FORMS else word for word in name.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def snake_case(column: str) -> str:
+    """Turn a column's name into a finding's: ``Pleural Effusion`` becomes ``pleural_effusion``."""
+    return re.sub(r"[^a-z0-9]+", "_", str(column).lower()).strip("_")
+
+
+def _display(name: str, column: str) -> str:
+    return readable(name) if column == name else " ".join(str(column).split())
+
+
+def _read_table(path: Path, key: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError("the label table does not exist; correct 'labels' in the config.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype={key: "string"}, encoding="utf-8-sig", low_memory=False)
+    except Exception as error:  # parsers quote the line that they cannot read
+        raise UserError(
+            "the label table is no readable CSV (comma, UTF-8) or parquet file; correct 'labels'."
+        ) from error
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, [str(other) for other in names], n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _finding_columns(table: pd.DataFrame, key: str, findings: list[str]) -> dict[str, str]:
+    """Name each finding's column of the table."""
+    spelled: dict[str, str] = {}
+    for column in table.columns:
+        if column != key and spelled.setdefault(snake_case(column), column) != column:
+            raise UserError(
+                f"the label table's columns '{spelled[snake_case(column)]}' and '{column}' are the same finding "
+                f"'{snake_case(column)}'; rename one."
+            )
+    if findings:
+        missing = [finding for finding in findings if finding not in spelled]
+        if missing:
+            raise UserError(
+                f"the label table has no column for the finding '{missing[0]}'{_nearest(missing[0], list(spelled))}; "
+                "correct 'findings' in the config."
+            )
+        return {finding: spelled[finding] for finding in findings}
+    chosen = {name: column for name, column in spelled.items() if name and _looks_binary(table[column])}
+    if not chosen:
+        raise UserError(
+            "the label table has no column that holds nothing but 0, 1 and blanks; make one for each finding, or name "
+            "the columns in 'findings'."
+        )
+    left_out = len(table.columns) - 1 - len(chosen)
+    logger.info("labels: findings %s; %d other columns left out", ", ".join(chosen), left_out)
+    return chosen
+
+
+def _looks_binary(column: "pd.Series[float]") -> bool:
+    """Numbers of which the smallest are 0 and 1; -1 and other near misses are errors for `_binary` to name."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return False
+    values = set(column.dropna().unique())
+    return bool(values) and values <= {-1, 0, 1} and values != {-1}
+
+
+def _binary(column: "pd.Series[float]", name: str) -> NDArray[Any]:
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64).to_numpy(na_value=np.nan)
+    blank = column.isna() | (column.astype("string").str.strip() == "")
+    wrong = np.flatnonzero(~(blank.to_numpy(bool) | (numbers == 0) | (numbers == 1)))
+    if len(wrong):
+        raise UserError(
+            f"the label table's column '{name}' holds something other than 0, 1 or blank in row {wrong[0] + 1} below "
+            f"the heading ({len(wrong)} such rows); mend the table, or name the columns to use in 'findings'."
+        )
+    return numbers
+
+
+def _first_rows(labels: Labels, keys: list[str], key: str) -> dict[str, int]:
+    """File → its row; several equal rows count as one."""
+    row_of: dict[str, int] = {}
+    for row, name in enumerate(keys):
+        first = row_of.setdefault(name, row)
+        if name and not np.array_equal(labels.values[first], labels.values[row], equal_nan=True):
+            raise UserError(
+                f"the label table's rows {first + 1} and {row + 1} below the heading name the same file in column "
+                f"'{key}' but differ; keep one of them."
+            )
+    return row_of

@@ -1,0 +1,279 @@
+"""One shard of a cohort: files in, ImageStores of every resolution out, one file in memory at a time."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthcohort.core.atomic import value_digest, write_parquet
+from synthcohort.core.config import Ingest
+from synthcohort.core.errors import UserError
+from synthcohort.core.progress import logger, track
+from synthcohort.core.store import Finding, StoreInfo, write_store
+from synthcohort.dicom.cache import RowCache, open_cache
+from synthcohort.dicom.check import check_header
+from synthcohort.dicom.header import Header
+from synthcohort.dicom.index import ACCEPTED, PRIVATE_TABLE, REJECTED
+from synthcohort.dicom.read import decode, quiet_pydicom, read_bytes, read_image
+from synthcohort.dicom.reasons import Reason, UnfitError
+from synthcohort.dicom.render import Renderer, Rendering
+
+RECORD_COLUMNS = [
+    "image_id",
+    "patient_id",
+    "study_id",
+    "modality",
+    "view",
+    "rows",
+    "columns",
+    "bits_stored",
+    "photometric",
+]
+PIXEL_COLUMNS = ["windowed", "window_low", "window_high"]
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Lesion masks of an embedded cohort.
+
+    Attributes
+    ----------
+    folder : Path
+        With ``{SOP instance UID}.png``: 16-bit greyscale of the image's size, bit k = finding k; no file, no lesion.
+    findings : list of str
+        What the bits stand for.
+    """
+
+    folder: Path
+    findings: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """What a shard's job works with.
+
+    Attributes
+    ----------
+    cohort : str
+        Name of the cohort.
+    simulated : bool
+        Whether its patients were drawn by this project.
+    folder, private_folder : Path
+        Where the DICOM files and the table of their paths lie.
+    ingest : Ingest
+        The policy.
+    resolutions : list of int
+        Sides of the images.
+    findings : list of Finding
+        Finding columns of the index.
+    masks : Masks or None
+        Lesion masks.
+    """
+
+    cohort: str
+    simulated: bool
+    folder: Path
+    private_folder: Path
+    ingest: Ingest
+    resolutions: list[int]
+    findings: list[Finding]
+    masks: Masks | None = None
+
+
+def preprocess_shard(shard: Shard, number: int, index: pd.DataFrame, output: str | Path) -> pd.DataFrame:
+    """Decode and render the accepted files of one shard.
+
+    What is decoded is kept in the private folder, so that a killed job goes on where it was and a rerun after files
+    were added decodes the new ones only.
+
+    Parameters
+    ----------
+    shard : Shard
+        What to work with.
+    number : int
+        Which shard of the index.
+    index : pandas.DataFrame
+        From `index.index_folder`.
+    output : str or Path
+        Gets one store per resolution (``032/``, …), in the order of the index, and ``files.parquet``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As in ``files.parquet``: ``file_id``, ``status``, ``reason``, ``windowed`` (fixed, voi_lut, window, percentiles)
+        and ``window_low``, ``window_high`` in Hounsfield or the file's own units.
+    """
+    output = Path(output)
+    rows = index[(index["status"] == ACCEPTED) & (index["shard"] == number)].reset_index(drop=True)
+    renderer = Renderer(shard.ingest, shard.resolutions)
+    with _open_cache(shard, number, renderer) as cache:
+        digests = _fill(shard, rows, renderer, cache, f"{shard.cohort}: shard {number}")
+        files = _files_table(rows, digests, cache)
+        kept = (files["status"] == ACCEPTED).to_numpy()
+        records = pd.concat([rows, files[PIXEL_COLUMNS]], axis=1)[kept].reset_index(drop=True)
+        _write_stores(
+            shard,
+            renderer,
+            records,
+            [digest for digest, keep in zip(digests, kept, strict=True) if keep],
+            cache,
+            output,
+        )
+    write_parquet(output / "files.parquet", files)
+    logger.info("%s: shard %d: %d images, %d files rejected", shard.cohort, number, kept.sum(), (~kept).sum())
+    return files
+
+
+def _open_cache(shard: Shard, number: int, renderer: Renderer) -> Any:
+    pixels = sum(side * side for side in shard.resolutions)
+    planes = len(shard.findings) if shard.masks else 0
+    policy = {
+        "policy": renderer.policy(),
+        "resolutions": sorted(shard.resolutions),
+        "masks": [finding.name for finding in shard.findings] if shard.masks else [],
+        "mask_bits": shard.masks.findings if shard.masks else [],
+    }
+    return open_cache(shard.private_folder, number, value_digest(policy), renderer.channels * pixels, planes * pixels)
+
+
+def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache, title: str) -> list[bytes | None]:
+    """Bring every file into the cache; return the digests by which they lie there (None where it cannot be opened)."""
+    private = _private_table(shard.private_folder, rows)
+    digests: list[bytes | None] = []
+    with quiet_pydicom():
+        files = zip(private["path"], private["sop_instance_uid"], strict=True)
+        for path, uid in track(files, title, total=len(private), unit="files"):
+            digest = hashlib.sha256()
+            try:
+                data = read_bytes(shard.folder / path, shard.ingest.maximum_pixels)
+                mask = _read_mask_file(shard.masks, uid)
+            except UnfitError:
+                digests.append(None)
+                continue
+            digest.update(data)
+            digest.update(mask)
+            digests.append(digest.digest())
+            if digest.digest() not in cache:
+                _render_into(cache, digest.digest(), data, mask, shard, renderer)
+    return digests
+
+
+def _private_table(private_folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    path = private_folder / PRIVATE_TABLE
+    if not path.is_file():
+        raise UserError("the cohort's private table of paths is missing; run the index again.")
+    table = pd.read_parquet(path).set_index("file_id")
+    missing = set(rows["file_id"]) - set(table.index)
+    if missing:
+        raise UserError(f"file {min(missing)} is not in the cohort's private table of paths; run the index again.")
+    return table.loc[rows["file_id"]]
+
+
+def _read_mask_file(masks: Masks | None, uid: str) -> bytes:
+    path = masks.folder / f"{uid}.png" if masks else None
+    return path.read_bytes() if path and path.is_file() else b""
+
+
+def _render_into(cache: RowCache, digest: bytes, data: bytes, mask: bytes, shard: Shard, renderer: Renderer) -> None:
+    try:
+        rendering, header = render_file(data, renderer, max(shard.resolutions))
+        masks = _render_masks(mask, header, shard, renderer)
+        images = [rendering.images[side] for side in sorted(shard.resolutions)]
+        cache.add(digest, images, masks, None, rendering.windowed, rendering.low, rendering.high)
+    except UnfitError as unfit:
+        cache.add(digest, [], [], unfit.reason, "", np.nan, np.nan)
+    cache.flush()
+
+
+def render_file(data: bytes, renderer: Renderer, smallest: int) -> tuple[Rendering, Header]:
+    """Everything that happens to one file, from its bytes to its images.
+
+    Raises
+    ------
+    UnfitError
+        With the reason why the file cannot be used.
+    """
+    dataset, header = read_image(data, renderer.ingest.maximum_pixels)
+    check_header(header, renderer.ingest, smallest)
+    stored, padding = decode(dataset, header)
+    return renderer.render(stored, padding, header), header
+
+
+def _render_masks(mask: bytes, header: Header, shard: Shard, renderer: Renderer) -> list[NDArray[np.uint8]]:
+    if shard.masks is None or not mask:
+        return []
+    bits = _decode_mask(mask)
+    by_bit = renderer.render_masks(bits, header, len(shard.masks.findings))
+    order = [finding.name for finding in shard.findings]
+    result = []
+    for side in sorted(shard.resolutions):
+        planes = np.zeros((len(order), side, side), np.uint8)
+        for bit, name in enumerate(shard.masks.findings):
+            if name in order:
+                planes[order.index(name)] = by_bit[side][bit]
+        result.append(planes)
+    return result
+
+
+def _decode_mask(mask: bytes) -> NDArray[np.uint16]:
+    try:
+        with Image.open(io.BytesIO(mask)) as image:
+            return np.asarray(image).astype(np.uint16)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnfitError(Reason.MASK) from error
+
+
+def _files_table(rows: pd.DataFrame, digests: list[bytes | None], cache: RowCache) -> pd.DataFrame:
+    records = [cache.get(digest) if digest is not None else None for digest in digests]
+    reasons = [Reason.CANNOT_OPEN.value if record is None else record["reason"].decode() for record in records]
+    return pd.DataFrame(
+        {
+            "file_id": rows["file_id"],
+            "status": [REJECTED if reason else ACCEPTED for reason in reasons],
+            "reason": reasons,
+            "windowed": ["" if record is None else record["windowed"].decode() for record in records],
+            "window_low": [np.nan if record is None else float(record["low"]) for record in records],
+            "window_high": [np.nan if record is None else float(record["high"]) for record in records],
+        }
+    )
+
+
+def _write_stores(
+    shard: Shard, renderer: Renderer, records: pd.DataFrame, digests: list[Any], cache: RowCache, output: Path
+) -> None:
+    names = [finding.name for finding in shard.findings]
+    start = 0
+    for side in sorted(shard.resolutions):
+        info = StoreInfo(
+            cohort=shard.cohort,
+            findings=shard.findings,
+            units=renderer.units,
+            windows=renderer.windows,
+            resolution=side,
+            channels=renderer.channels,
+            images=0,
+            simulated=shard.simulated,
+            policy=renderer.policy(),
+        )
+        masks = _blocks(cache, digests, "masks", start, len(names), side) if shard.masks else None
+        images = _blocks(cache, digests, "images", start, renderer.channels, side)
+        write_store(output / f"{side:03d}", images, records[[*RECORD_COLUMNS, *PIXEL_COLUMNS, *names]], info, masks)
+        start += side * side
+
+
+def _blocks(
+    cache: RowCache, digests: list[bytes], field: str, start: int, planes: int, side: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield uint8 ``[n, planes, side, side]``; `start` counts the pixels of the smaller resolutions."""
+    part = slice(planes * start, planes * (start + side * side))
+    for first in range(0, len(digests), BLOCK):
+        rows = [cache.get(digest)[field][part] for digest in digests[first : first + BLOCK]]
+        yield np.stack(rows).reshape(-1, planes, side, side)
