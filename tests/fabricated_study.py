@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthcohort.audit.gallery import make_cohort_sheet, make_gallery, write_gallery
 from synthcohort.core.config import Study
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
+from synthcohort.figures.axes import draw_axis_figure
+from synthcohort.figures.bars import averaged_findings, draw_finding_figure
+from synthcohort.figures.curves import draw_training_figure
+from synthcohort.figures.gallery import draw_cohort_figure, draw_gallery_figure
+from synthcohort.figures.report import CohortInputs, ReportInputs, read_benchmarks
 
 HEAD = {
     "epidural": "Epidural",
@@ -148,3 +154,85 @@ def history(path: Path, seed: int = 0, ticks: int = 40) -> Path:
     )
     table.to_csv(path, index=False)
     return path
+
+
+def benchmarks(folder: Path) -> Path:
+    """Snakemake's benchmark files of a few jobs; one job was too short for its memory to be sampled."""
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
+    jobs = {"train_generator/a": (300.5, "810.2"), "train_generator/b": (61.0, "790.0"), "split/a": (0.4, "-")}
+    for name, (seconds, memory) in jobs.items():
+        path = folder / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{head}\n{seconds}\t0:00:00\t{memory}\t0\t0\t0\t0\t0\t99.0\t1.0\n")
+    return folder
+
+
+def experiments(cohort: str) -> pd.DataFrame:
+    """experiments.csv; the chest's fracture has too few test patients to be averaged."""
+    findings = list(COHORTS[cohort])
+    averaged = [name for name in findings if name != "fracture"]
+    rows = [
+        {
+            "experiment": f"{axis}-{level}",
+            "axis": axis,
+            "level": int(level),
+            "resolution": int(level) if axis == "resolution" else 16,
+            "combinations": 6,
+            "train_images": 2400,
+            "train_patients": 800,
+            "valid_images": 300,
+            "valid_patients": 100,
+            "test_images": 300,
+            "test_patients": 118,
+            "averaged": ";".join(averaged),
+            "common": ";".join(averaged),
+        }
+        for axis, levels in LEVELS.items()
+        for level in levels
+    ]
+    return pd.DataFrame(rows)
+
+
+def index() -> pd.DataFrame:
+    """index.parquet with a few rejected files."""
+    reasons = ["not a DICOM file"] * 3 + ["view not frontal"] * 5 + ["pixel data shorter than the header says"]
+    status = ["accepted"] * 300 + ["rejected"] * len(reasons)
+    ids = [f"fileid{number:04d}" for number in range(len(status))]
+    return pd.DataFrame({"file_id": ids, "status": status, "reason": [None] * 300 + reasons})
+
+
+def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
+    """Draw every figure of the fabricated study below `folder` and gather what the report needs."""
+    table = metrics()
+    cohorts, galleries, sheets = [], {}, {}
+    figures, internal = folder / "figures", folder / "internal"
+    for seed, (cohort, findings) in enumerate(COHORTS.items()):
+        real = store(folder / cohort / "real", cohort, seed=seed)
+        synthetic = store(folder / cohort / "synthetic", cohort, seed=seed + 10)
+        selection = pd.DataFrame({"row": range(len(real)), "patient_id": real.records["patient_id"]})
+        cohorts.append(CohortInputs(real.info, index(), real.records, split(real.records), experiments(cohort)))
+        write_gallery(folder / "gallery.npz", make_gallery(real, selection, synthetic, seed=1))
+        draw_gallery_figure(folder / "gallery.npz", internal / f"gallery-{cohort}", True, "r3-gan")
+        galleries[cohort, "resolution-032", "r3-gan"] = internal / f"gallery-{cohort}"
+        write_gallery(folder / "sheet.npz", make_cohort_sheet(real, np.arange(len(real)), seed=1))
+        draw_cohort_figure(folder / "sheet.npz", internal / f"cohort-{cohort}", True)
+        sheets[cohort] = internal / f"cohort-{cohort}"
+    for axis in LEVELS:
+        draw_axis_figure(table, axis, figures / axis)
+    averaged = averaged_findings({item.info.cohort: item.experiments for item in cohorts}, "resolution-032")
+    draw_finding_figure(table, "resolution-032", figures / "findings", averaged, HEAD | CHEST)
+    histories = {f"head-phantom resolution-0{side}": history(folder / f"{side}.csv", side) for side in (16, 32)}
+    draw_training_figure(histories, figures / "training")
+    given: dict[str, Any] = {
+        "study": study(),
+        "metrics": table,
+        "cohorts": cohorts,
+        "axis_figures": {axis: figures / axis for axis in LEVELS},
+        "finding_figures": {"resolution-032": figures / "findings"},
+        "training_figures": {"r3-gan": figures / "training"},
+        "gallery_figures": galleries,
+        "cohort_figures": sheets,
+        "benchmarks": read_benchmarks(benchmarks(folder / "benchmarks")),
+        "digests": {f"{cohort} store": "0123456789abcdef" * 4 for cohort in COHORTS},
+    }
+    return ReportInputs(**(given | changes))

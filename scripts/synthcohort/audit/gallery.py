@@ -31,7 +31,8 @@ def make_gallery(
     real : ImageStore
         The cohort.
     selection : pandas.DataFrame
-        Rows of `real` to choose from, with the columns ``row`` and ``patient_id``; many patients go before many images of one.
+        Rows of `real` to choose from, with the columns ``row`` and ``patient_id``; no patient is shown twice before
+        every other was shown once.
     synthetic : ImageStore
         A sample with the same findings.
     seed : int

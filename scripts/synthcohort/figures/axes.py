@@ -1,4 +1,4 @@
-"""The main figure: AUROC on real test patients against an axis, trained on real and on synthetic images."""
+"""The main figure: AUROC on held-out patients against an axis, trained on real and on synthetic images."""
 
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.D
             _draw_panel(panels[row, column], rows, axis)
             if row == 0:
                 _title(panels[row, column], cohort, bool(rows["simulated"].any()))
-        panels[row, 0].set_ylabel(MEANS[mean] + ("" if "\n" in MEANS[mean] else "\non real test patients"))
+        panels[row, 0].set_ylabel(MEANS[mean] + ("" if "\n" in MEANS[mean] else "\non held-out patients"))
     figure.supxlabel(AXIS_LABELS.get(axis, axis), fontsize=7)
     save_figure(figure, table.drop(columns="position"), stem)
     return table

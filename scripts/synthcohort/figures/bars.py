@@ -109,7 +109,7 @@ def draw_finding_figure(
         if rows["simulated"].any():
             panel.set_title("simulated patients", loc="right", fontsize=6.5, fontweight="normal", color=GREY)
     axis, _, level = experiment.rpartition("-")
-    figure.supxlabel(f"AUROC on real test patients, {axis} {level_text(axis, int(level))}", fontsize=7)
+    figure.supxlabel(f"AUROC on held-out patients, {axis} {level_text(axis, int(level))}", fontsize=7)
     figure.legend(
         handles=[Patch(color=look(source).color, label=source) for source in sources],
         loc="outside upper center",
@@ -148,3 +148,21 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, sources: list[str], display: Ma
 def _name(finding: str, averaged: bool, display: Mapping[str, str]) -> str:
     name = "Mean" if finding == "mean" else display.get(finding, display_name(finding))
     return name if averaged else f"{name} {NOT_AVERAGED}"
+
+
+def averaged_findings(experiments: Mapping[str, pd.DataFrame], experiment: str) -> Averaged:
+    """Look up which findings of each cohort enter the mean of an experiment.
+
+    Parameters
+    ----------
+    experiments : mapping
+        Cohort → its experiments.csv.
+    experiment : str
+        For example ``"resolution-032"``.
+    """
+    averaged = {}
+    for cohort, table in experiments.items():
+        row = table.set_index("experiment")["averaged"].fillna("")
+        if experiment in row.index:
+            averaged[cohort] = str(row[experiment]).split(";")
+    return averaged

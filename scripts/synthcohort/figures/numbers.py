@@ -3,7 +3,7 @@
 import pandas as pd
 
 from synthcohort.core.errors import UserError
-from synthcohort.figures.style import CHANCE
+from synthcohort.figures.style import CHANCE, ordered_sources
 
 KEYS = ["cohort", "experiment", "axis", "level", "source", "metric", "finding"]
 POOLED = "all"
@@ -73,6 +73,39 @@ def beats_chance(rows: pd.DataFrame) -> pd.Series:
 def level_text(axis: str, level: int) -> str:
     """Write a level for people: ``32²``, ``10``, ``5 950``."""
     return f"{level}²" if axis == "resolution" else f"{level:,}".replace(",", "\u202f")
+
+
+def summarise(metrics: pd.DataFrame, finding: str = "mean") -> pd.DataFrame:
+    """Put AUROC, utility gap and retention of each source side by side.
+
+    Parameters
+    ----------
+    metrics : pandas.DataFrame
+        metrics.parquet.
+    finding : str
+        Which mean (or finding) to take.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cohort, experiment and source, levels ascending, real first: ``cohort``, ``experiment``, ``axis``,
+        ``level``, ``source``, ``position``, ``n``, ``replicates``, ``simulated``, ``beats_chance`` and, for each metric,
+        its value (``auroc``, …) and interval (``auroc_low``, ``auroc_high``, …), NaN where there is none.
+    """
+    auroc = select(metrics, "auroc", [finding])
+    table = auroc.assign(beats_chance=beats_chance(auroc)).rename(columns=_interval_names("auroc"))
+    keys = ["cohort", "experiment", "source"]
+    for metric in ("utility_gap", "retention"):
+        part = select(metrics, metric, [finding]).rename(columns=_interval_names(metric))
+        table = table.merge(part[[*keys, *_interval_names(metric).values()]], on=keys, how="left")
+    rank = {source: place for place, source in enumerate(ordered_sources(table["source"]))}
+    table["rank"] = table["source"].map(rank)
+    table = table.sort_values(["cohort", "axis", "position", "rank"], ignore_index=True)
+    return table.drop(columns=["rank", "metric", "finding"])
+
+
+def _interval_names(metric: str) -> dict[str, str]:
+    return {"value": metric, "ci_low": f"{metric}_low", "ci_high": f"{metric}_high"}
 
 
 AXIS_LABELS = {

@@ -1,0 +1,129 @@
+"""Building report.html: figures inlined, no network, no scripts."""
+
+import base64
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from synthcohort.core.errors import UserError
+from synthcohort.figures import captions
+from synthcohort.figures.bars import averaged_findings
+from synthcohort.figures.captions import Words
+from synthcohort.figures.report import sections
+from synthcohort.figures.report.answer import answers, lead_sentence
+from synthcohort.figures.report.inputs import ReportInputs
+
+FOLDER = Path(__file__).parent
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+class Shown(NamedTuple):
+    """One figure of the page."""
+
+    words: Words
+    uri: str
+    files: str
+
+
+def build_report(inputs: ReportInputs) -> str:
+    """Build the page.
+
+    Parameters
+    ----------
+    inputs : ReportInputs
+        What it shows.
+
+    Returns
+    -------
+    str
+        HTML that needs nothing but itself.
+
+    Raises
+    ------
+    UserError
+        When a figure's file is missing.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    confidence = inputs.study.statistics.confidence
+    found = answers(inputs.metrics, confidence)
+    simulated = [cohort.info.simulated for cohort in inputs.cohorts]
+    return environment.get_template("template.html").render(
+        style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),
+        study=inputs.study,
+        confidence=f"{confidence:.0%}",
+        internal=inputs.internal,
+        all_simulated=all(simulated),
+        any_simulated=any(simulated),
+        lead=lead_sentence(found),
+        answers=found,
+        interval_sentence=captions.interval_sentence(inputs.metrics, confidence),
+        results=sections.results_table(inputs.metrics),
+        main_figures=_axis_figures(inputs) + _finding_figures(inputs),
+        picture_figures=_picture_figures(inputs) if inputs.internal else [],
+        training_figures=[
+            _show(stem, captions.training_words(subject), ".svg") for subject, stem in inputs.training_figures.items()
+        ],
+        cohorts=[
+            (cohort.info, sections.cohort_table(cohort), sections.rejection_table(cohort)) for cohort in inputs.cohorts
+        ],
+        experiments=sections.experiments_table(inputs.cohorts),
+        costs=sections.costs(inputs.benchmarks),
+        versions=inputs.versions,
+        machine=inputs.machine,
+        digests=inputs.digests,
+        config=sections.config_text(inputs.study),
+        limits=sections.limits(inputs),
+    )
+
+
+def _axis_figures(inputs: ReportInputs) -> list[Shown]:
+    confidence = inputs.study.statistics.confidence
+    return [
+        _show(stem, captions.axis_words(inputs.metrics, axis, confidence), ".svg")
+        for axis, stem in inputs.axis_figures.items()
+    ]
+
+
+def _finding_figures(inputs: ReportInputs) -> list[Shown]:
+    confidence = inputs.study.statistics.confidence
+    tables = {cohort.info.cohort: cohort.experiments for cohort in inputs.cohorts}
+    return [
+        _show(
+            stem,
+            captions.finding_words(inputs.metrics, experiment, confidence, averaged_findings(tables, experiment)),
+            ".svg",
+        )
+        for experiment, stem in inputs.finding_figures.items()
+    ]
+
+
+def _picture_figures(inputs: ReportInputs) -> list[Shown]:
+    simulated = {cohort.info.cohort: cohort.info.simulated for cohort in inputs.cohorts}
+    sheets = [
+        _show(stem, captions.cohort_words(cohort, simulated[cohort]), ".png")
+        for cohort, stem in inputs.cohort_figures.items()
+    ]
+    galleries = [
+        _show(stem, captions.gallery_words(cohort, experiment, source, simulated[cohort]), ".png")
+        for (cohort, experiment, source), stem in inputs.gallery_figures.items()
+    ]
+    return galleries + sheets
+
+
+def _show(stem: Path, words: Words, suffix: str) -> Shown:
+    """Inline a figure; line drawings as SVG, pictures as PNG."""
+    path = stem.with_name(stem.name + suffix)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"the report needs the figure {path.name}, which is missing; draw the figures again.") from None
+    uri = f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
+    return Shown(words, uri, f"{stem.parent.name}/{stem.name} as .pdf, .svg, .png and .csv")

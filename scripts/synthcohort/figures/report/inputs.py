@@ -1,0 +1,97 @@
+"""What the report is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from synthcohort.core.atomic import read_json
+from synthcohort.core.config import Study
+from synthcohort.core.store import StoreInfo
+from synthcohort.figures.report.facts import machine_facts, software_versions
+
+
+@dataclass(frozen=True)
+class CohortInputs:
+    """One cohort.
+
+    Attributes
+    ----------
+    info : StoreInfo
+        store.json of any of its stores: name, findings, whether its patients are simulated.
+    index : pandas.DataFrame
+        index.parquet: one row per file with ``status`` and ``reason``; nothing else of it is read.
+    records : pandas.DataFrame
+        records.parquet of that store: ``patient_id`` and finding columns.
+    split : pandas.DataFrame
+        ``patient_id``, ``side``.
+    experiments : pandas.DataFrame
+        experiments.csv.
+    """
+
+    info: StoreInfo
+    index: pd.DataFrame
+    records: pd.DataFrame
+    split: pd.DataFrame
+    experiments: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: str | Path, size: str) -> "CohortInputs":
+        """Read ``results/{study}/cohorts/{cohort}``; `size` names one of its stores, for example ``"032"``."""
+        folder = Path(folder)
+        store = folder / "store" / size
+        info = StoreInfo.model_validate(read_json(store / "store.json"))
+        return cls(
+            info=info,
+            index=pd.read_parquet(folder / "index.parquet", columns=["status", "reason"]),
+            records=pd.read_parquet(store / "records.parquet", columns=["patient_id", *info.finding_names]),
+            split=pd.read_parquet(folder / "split.parquet"),
+            experiments=pd.read_csv(folder / "experiments.csv"),
+        )
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that the report shows. Figures are given by their stems (path without suffix).
+
+    Attributes
+    ----------
+    study : Study
+        The resolved config.
+    metrics : pandas.DataFrame
+        metrics.parquet.
+    cohorts : list of CohortInputs
+    axis_figures : mapping
+        Axis → stem.
+    finding_figures : mapping
+        Experiment → stem.
+    training_figures : mapping
+        Subject in words → stem.
+    gallery_figures : mapping
+        (cohort, experiment, source) → stem. Internal.
+    cohort_figures : mapping
+        Cohort → stem. Internal.
+    benchmarks : pandas.DataFrame
+        What `read_benchmarks` gives; may be empty.
+    digests : mapping
+        Name → digest, for example of each store's data version.
+    internal : bool
+        False leaves out everything that shows the cohorts' own images: the page that may be shared.
+    machine, versions : mapping
+        Taken from this machine where not given.
+    """
+
+    study: Study
+    metrics: pd.DataFrame
+    cohorts: list[CohortInputs]
+    axis_figures: Mapping[str, Path]
+    finding_figures: Mapping[str, Path] = field(default_factory=dict)
+    training_figures: Mapping[str, Path] = field(default_factory=dict)
+    gallery_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
+    cohort_figures: Mapping[str, Path] = field(default_factory=dict)
+    benchmarks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    internal: bool = True
+    machine: Mapping[str, str] = field(default_factory=machine_facts)
+    versions: Mapping[str, str] = field(default_factory=software_versions)

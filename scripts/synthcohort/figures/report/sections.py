@@ -1,0 +1,192 @@
+"""The report's tables and lists, ready to be laid out: everything is text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from synthcohort.core.config import Study
+from synthcohort.figures.bars import averaged_findings
+from synthcohort.figures.numbers import summarise
+from synthcohort.figures.report.answer import headline
+from synthcohort.figures.report.facts import cost_table
+from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
+from synthcohort.figures.style import display_name
+
+SIDES = {"train": "Training", "valid": "Validation", "test": "Test"}
+NOT_SHOWN = "(path not shown)"
+PRIVACY_METRICS = {"attack_auroc", "attack_tpr", "authenticity"}
+FIDELITY_METRICS = {"frechet_distance", "kid", "precision", "recall", "density", "coverage"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; every column but the first `words` is aligned as numbers."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    words: int = 1
+
+
+def whole(number: float) -> str:
+    """Write a count with narrow spaces between thousands."""
+    return f"{int(number):,}".replace(",", "\u202f")
+
+
+def cohort_table(cohort: CohortInputs) -> Table:
+    """Images, patients and prevalence of each finding, per side."""
+    sides = cohort.records["patient_id"].map(cohort.split.set_index("patient_id")["side"])
+    groups = {name: cohort.records[sides == side] for side, name in SIDES.items()} | {"All": cohort.records}
+    rows = [
+        ["Images", *[whole(len(rows)) for rows in groups.values()]],
+        ["Patients", *[whole(rows["patient_id"].nunique()) for rows in groups.values()]],
+    ]
+    rows += [
+        [finding.display, *[_prevalence(rows[finding.name]) for rows in groups.values()]]
+        for finding in cohort.info.findings
+    ]
+    return Table("Images, patients and findings per side (patients never change sides)", ["", *groups], rows)
+
+
+def _prevalence(labels: pd.Series) -> str:
+    known = labels.dropna()
+    return f"{whole(known.sum())} ({known.mean():.1%})" if len(known) else "–"
+
+
+def rejection_table(cohort: CohortInputs) -> Table:
+    """Files that were not used, by reason."""
+    rejected = cohort.index[cohort.index["status"] != "accepted"]
+    counts = rejected["reason"].fillna("no reason recorded").value_counts()
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    total, lost = len(cohort.index), len(rejected)
+    share = lost / total if total else 0.0
+    caption = f"{whole(total)} files found, {whole(total - lost)} used, {whole(lost)} not used ({share:.1%})"
+    return Table(caption, ["Reason", "Files"], [[str(reason), whole(count)] for reason, count in ordered])
+
+
+def experiments_table(cohorts: list[CohortInputs]) -> Table:
+    """What each experiment trained on and was tested with."""
+    table = pd.concat([cohort.experiments.assign(cohort=cohort.info.cohort) for cohort in cohorts], ignore_index=True)
+    columns = ["cohort", *[name for name in table if name not in ("cohort", "axis", "level", "common")]]
+    rows = [[_cell(name, row[name]) for name in columns] for row in table.to_dict("records")]
+    return Table("Experiments", [display_name(str(name)) for name in columns], rows, words=2)
+
+
+def _cell(name: Any, value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, int | float):
+        return whole(value)
+    return ", ".join(str(value).split(";")).replace("_", " ") if name == "averaged" else str(value)
+
+
+def results_table(metrics: pd.DataFrame) -> Table:
+    """Every experiment and source: AUROC, gap and retention with intervals."""
+    rows = []
+    for row in summarise(metrics).to_dict("records"):
+        cells = [row["cohort"], row["experiment"], row["source"], _interval(row, "auroc")]
+        if row["source"] == "real":
+            cells += ["–", "–"]
+        elif not row["beats_chance"]:
+            cells += ["not trained long enough", "–"]
+        else:
+            cells += [_interval(row, "utility_gap"), _interval(row, "retention")]
+        rows.append([*cells, whole(row["n"])])
+    columns = ["Cohort", "Experiment", "Trained on", "Mean AUROC", "Utility gap", "Retention", "n"]
+    return Table("All results, means over findings", columns, rows, words=3)
+
+
+def _interval(row: Mapping[Any, Any], metric: str) -> str:
+    if pd.isna(row[metric]):
+        return "–"
+    form = ".0%" if metric == "retention" else ".3f"
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    return f"{row[metric]:{form}}" + ("" if pd.isna(low) else f" ({low:{form}} to {high:{form}})")
+
+
+def costs(benchmarks: pd.DataFrame) -> Table | None:
+    """Time and memory per rule; None where nothing was benchmarked."""
+    table = cost_table(benchmarks)
+    if table.empty:
+        return None
+    rows = [
+        [row["rule"], whole(row["jobs"]), duration(row["seconds"]), duration(row["longest"]), _memory(row["memory_mb"])]
+        for row in table.to_dict("records")
+    ]
+    total = [whole(table["jobs"].sum()), duration(table["seconds"].sum()), duration(table["longest"].max())]
+    rows.append(["All", *total, _memory(table["memory_mb"].max())])
+    return Table("Time and memory per rule", ["Rule", "Jobs", "Time, sum", "Longest job", "Peak memory"], rows)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _memory(megabytes: float) -> str:
+    return "–" if pd.isna(megabytes) else f"{whole(round(megabytes))} MB"
+
+
+def config_text(study: Study) -> str:
+    """Write the resolved config as YAML, without the paths of users' own data: they could name patients."""
+    config = study.model_dump(mode="json", exclude_none=True)
+    for cohort in config["cohorts"]:
+        if "dicom" in cohort:
+            cohort["dicom"] |= {"folder": NOT_SHOWN, "labels": NOT_SHOWN}
+    if config["classifier"]["weights"] not in ("none", "download"):
+        config["classifier"]["weights"] = NOT_SHOWN
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+
+def limits(inputs: ReportInputs) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    found = []
+    simulated = [cohort.info.cohort for cohort in inputs.cohorts if cohort.info.simulated]
+    if simulated:
+        found.append(
+            f"The patients of {' and '.join(simulated)} are simulated: the numbers show how the pipeline behaves, not how it "
+            "would do on patients."
+        )
+    if inputs.study.replicates == 1:
+        found.append(
+            "A single replicate: intervals are over test patients only, and another training of the same generator or "
+            "classifier would give other numbers."
+        )
+    found.append("Intervals are not adjusted for the number of comparisons.")
+    top = headline(inputs.metrics)
+    untrained = sorted(set(top.loc[~top["beats_chance"] & (top["source"] != "real"), "source"]))
+    if untrained:
+        found.append(f"Not trained long enough to be judged on every cohort: {', '.join(untrained)}.")
+    found += _not_averaged(inputs, top)
+    measured = set(inputs.metrics["metric"])
+    if not measured & FIDELITY_METRICS:
+        found.append("How real the synthetic images look is shown at most as pictures, not measured in this report.")
+    if not measured & PRIVACY_METRICS:
+        found.append(
+            "How much the synthetic images give away about the patients is not measured in this report: do not share them on "
+            "its strength."
+        )
+    return found
+
+
+def _not_averaged(inputs: ReportInputs, top: pd.DataFrame) -> list[str]:
+    minimum = inputs.study.statistics.minimum_positive_patients
+    experiments = {cohort.info.cohort: cohort.experiments for cohort in inputs.cohorts}
+    sentences = []
+    for cohort in inputs.cohorts:
+        name = cohort.info.cohort
+        experiment = next(iter(top.loc[top["cohort"] == name, "experiment"]), "")
+        averaged = averaged_findings(experiments, experiment).get(name)
+        left = [item.display for item in cohort.info.findings if averaged is not None and item.name not in averaged]
+        if left:
+            sentences.append(
+                f"Fewer than {minimum} positive or negative test patients in {name}, so shown but not averaged: "
+                f"{', '.join(left)}."
+            )
+    return sentences
