@@ -1,0 +1,132 @@
+"""Where a radiograph's pixels lie in the patient, and the few shapes that everything is drawn with."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+
+class Grid:
+    """Pixel centres in millimetres of a reference patient; x grows to the patient's left, y to the feet.
+
+    Parameters
+    ----------
+    side : int
+        Side of the image in pixels.
+    pixel : float
+        Side of a pixel in millimetres of the reference patient.
+    centre : tuple of float
+        Where the reference patient's origin (mid-line, height of the hila) lies, in mm from the image's centre.
+    tilt : float
+        Sideways lean of the patient: mm of x per mm of y.
+
+    Attributes
+    ----------
+    x : numpy.ndarray
+        float32 ``[side, side]``.
+    y : numpy.ndarray
+        float32 ``[side, 1]``: rows stay level when the patient leans, so what depends on height alone is cheap.
+    """
+
+    def __init__(self, side: int, pixel: float, centre: tuple[float, float], tilt: float) -> None:
+        self.side, self.pixel, self.tilt = side, pixel, tilt
+        axis = ((np.arange(side) - (side - 1) / 2) * pixel).astype(np.float32)
+        self.columns = axis - np.float32(centre[0])
+        self.y = (axis - np.float32(centre[1]))[:, None]
+        self.x = self.columns - np.float32(tilt) * self.y
+
+    def window(self, left: float, right: float, top: float, bottom: float) -> Window:
+        """Rows and columns that cover a box given in mm, however the patient leans."""
+        first_row, last_row = np.searchsorted(self.y[:, 0], (top, bottom))
+        lean = (self.tilt * top, self.tilt * bottom)
+        first, last = np.searchsorted(self.columns, (left + min(lean), right + max(lean)))
+        return slice(first_row, last_row), slice(first, last)
+
+    def part(self, window: Window) -> tuple[Field, Field]:
+        """x [h, w] and y [h, 1] inside a window."""
+        return self.x[window], self.y[window[0]]
+
+    def smooth(self, distance: Field, softness: float = 0.0) -> Field:
+        """0 outside (negative distance in mm) to 1 inside, over `softness` mm but at least one pixel."""
+        t = distance * np.float32(1 / max(softness, self.pixel)) + np.float32(0.5)
+        t = np.minimum(np.maximum(t, 0), 1, out=t)
+        return t * t * (3 - 2 * t)
+
+    def line(self, distance: Field, width: float) -> Field:
+        """Profile of a thin line of `width` mm; narrower than a pixel it pales instead of breaking up."""
+        spread = max(width * 0.5, self.pixel * 0.55)
+        return np.float32(width * 0.5 / spread) * np.exp(-np.square(distance * np.float32(1 / spread)))
+
+    def texture(self, rng: np.random.Generator, scale: float, window: Window = (slice(None), slice(None))) -> Field:
+        """Smooth random field of unit variance whose humps are about `scale` mm apart, as a sum of plane waves."""
+        waves = 28
+        angle = rng.uniform(0, 2 * np.pi, waves)
+        number = 2 * np.pi / scale * rng.uniform(0.25, 1.0, waves)
+        phase = rng.uniform(0, 2 * np.pi, waves)
+        across = (self.columns[window[1], None] * (number * np.cos(angle)) + phase).astype(np.float32)
+        down = (self.y[window[0]] * (number * np.sin(angle))).astype(np.float32)
+        field = np.cos(down) @ np.cos(across).T - np.sin(down) @ np.sin(across).T
+        return field * np.float32(np.sqrt(2 / waves))
+
+
+def ellipse(x: Field, y: Field, centre: tuple[float, float], radii: tuple[float, float], turn: float = 0.0) -> Field:
+    """1 − (distance from the centre in radii)², positive inside; `turn` in radians, clockwise on the image."""
+    u, v = x - np.float32(centre[0]), y - np.float32(centre[1])
+    if turn:
+        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        u, v = u * cos + v * sin, v * cos - u * sin
+    return 1 - np.square(u * np.float32(1 / radii[0])) - np.square(v * np.float32(1 / radii[1]))
+
+
+def smooth_union(a: Field, b: Field, fillet: float) -> Field:
+    """Union of two implicit shapes (positive inside), its notches rounded out by `fillet`."""
+    blend = np.maximum(fillet - np.abs(a - b), 0)
+    return np.maximum(a, b) + blend * blend * np.float32(0.25 / fillet)
+
+
+def chord(inside: Field) -> Field:
+    """Relative thickness of an ellipsoid along the beam, from its implicit function."""
+    return np.sqrt(np.maximum(inside, 0))
+
+
+def curve_distance(x: Field, y: Field, points: NDArray[np.float64]) -> Field:
+    """Distance in mm to a polyline [n, 2]."""
+    nearest = np.full(np.broadcast_shapes(x.shape, y.shape), np.inf, np.float32)
+    for (x0, y0), (x1, y1) in zip(points[:-1].astype(np.float32), points[1:].astype(np.float32), strict=True):
+        dx, dy = x1 - x0, y1 - y0
+        u, v = x - x0, y - y0
+        t = (u * dx + v * dy) / (dx * dx + dy * dy + np.float32(1e-6))
+        t = np.minimum(np.maximum(t, 0), 1, out=t)
+        np.minimum(nearest, np.square(u - t * dx) + np.square(v - t * dy), out=nearest)
+    return np.sqrt(nearest)
+
+
+def stroke(grid: "Grid", points: NDArray[np.float64], width: float) -> Field:
+    """Thin line of `width` mm along a polyline [n, 2], splatted: float32 [side, side] of about 0–1.
+
+    The polyline is sampled every half pixel and each sample spread over four pixels, so long tubes and wires cost
+    their length, not the image's area.
+    """
+    lengths = np.hypot(*np.diff(points, axis=0).T)
+    at = np.concatenate([[0], np.cumsum(lengths)])
+    samples = np.arange(0, at[-1], grid.pixel * 0.5)
+    x, y = np.interp(samples, at, points[:, 0]), np.interp(samples, at, points[:, 1])
+    weight = np.full(len(samples), 0.5 * min(width / grid.pixel, 1.6))
+    return splat(grid, x, y, weight)
+
+
+def splat(grid: "Grid", x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]) -> Field:
+    """Add points (mm) to an image, each shared by the four pixels around it."""
+    side = grid.side
+    column = (x + grid.tilt * y - float(grid.columns[0])) / grid.pixel
+    row = (y - float(grid.y[0, 0])) / grid.pixel
+    column, row = np.clip(column, 0, side - 1.001), np.clip(row, 0, side - 1.001)
+    inside = (column > 0) & (column < side - 1.001) & (row > 0) & (row < side - 1.001)
+    first_column, first_row = column.astype(np.int64), row.astype(np.int64)
+    u, v = column - first_column, row - first_row
+    weight = weight * inside
+    at = first_row * side + first_column
+    places = np.concatenate([at, at + 1, at + side, at + side + 1])
+    shares = np.concatenate([weight * (1 - u) * (1 - v), weight * u * (1 - v), weight * (1 - u) * v, weight * u * v])
+    return np.bincount(places, shares, side * side).reshape(side, side).astype(np.float32)

@@ -1,0 +1,191 @@
+"""Signs within the lung: fluid, infection, collapse, tumour."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from synthcohort.phantoms.chest.anatomy import Scene, cage_width, dome
+from synthcohort.phantoms.chest.grid import Field, Grid, chord, ellipse, splat
+
+MINOR_FISSURE = 2.0
+
+
+def place(scene: Scene, side: int, down: float, out: float) -> tuple[float, float]:
+    """Point inside a lung (mm): `down` 0 at the apex to 1 at the dome, `out` 0 at the mediastinum to 1 at the wall."""
+    thorax = scene.thorax
+    y = -112 + down * (thorax.domes[side] + 108)
+    inner = 30 + 24 * max(down - 0.4, 0) / 0.6 * (1 if side < 0 else 1.5)
+    outer = float(cage_width(thorax, np.float32(y))) - 6
+    return side * (inner + out * (outer - inner)) + thorax.shift, float(y)
+
+
+def fill(scene: Scene, share: Field, window: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+    """Replace `share` of the air that is left in the lung by fluid."""
+    scene.fill[window] = 1 - (1 - scene.fill[window]) * (1 - share)
+
+
+def draw_lung_opacity(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """One or two broad, hazy, ill-defined areas; vessels stay visible."""
+    for _ in range(int(patient.integers(1, 3))):
+        side = -1 if patient.random() < 0.5 else 1
+        x0, y0 = place(scene, side, patient.uniform(0.15, 0.85), patient.uniform(0.3, 0.8))
+        radius = patient.uniform(34, 52)
+        peak = patient.uniform(0.22, 0.36) * visit.uniform(0.85, 1.15)
+        _patch(scene, patient, (x0, y0), (radius, radius * patient.uniform(0.8, 1.3)), peak, 0.9, 30)
+    return np.zeros_like(scene.lung)
+
+
+def draw_pneumonia(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """Fluffy, confluent acinar patches crowded into one zone of one lung."""
+    side = -1 if patient.random() < 0.55 else 1
+    x0, y0 = place(scene, side, patient.uniform(0.35, 0.9), patient.uniform(0.3, 0.7))
+    for _ in range(int(patient.integers(8, 14))):
+        centre = (x0 + patient.normal(0, 19), y0 + patient.normal(0, 19))
+        peak = patient.uniform(0.24, 0.42) * visit.uniform(0.85, 1.1)
+        _patch(scene, patient, centre, (patient.uniform(10, 17),) * 2, peak, 1.3, 16)
+    return np.zeros_like(scene.lung)
+
+
+def draw_edema(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """Bat-wing haze around both hila, thick interstitium, Kerley B lines at the bases, cuffed bronchi."""
+    grid, thorax = scene.grid, scene.thorax
+    severity = np.clip(patient.uniform(0.7, 1.3) + visit.normal(0, 0.1), 0.6, 1.5)
+    haze = np.zeros_like(scene.lung)
+    for side in (-1, 1):
+        centre = (side * 56 + thorax.shift, 12)
+        inside = ellipse(grid.x, grid.y, centre, (62, 86), side * 0.12)
+        haze += np.exp(np.minimum(inside - 1, 0) * 1.3) * np.float32(patient.uniform(0.85, 1.15))
+    grain = 1 + 0.22 * grid.texture(visit, 34) + 0.16 * grid.texture(visit, 10)
+    fill(scene, np.clip(0.31 * severity * haze * grain, 0, 0.8).astype(np.float32))
+    lines = []
+    for side in (-1, 1):
+        foot = thorax.domes[side] + 14
+        for k in range(int(patient.integers(5, 9))):
+            y = foot - 7.5 * k + patient.normal(0, 1)
+            end = float(cage_width(thorax, np.float32(y))) - 2
+            lines.append(
+                _points((side * end, y), (side * (end - patient.uniform(14, 22)), y + 2), grid, 2.0 * severity)
+            )
+        for _ in range(4):
+            angle = np.linspace(0, 2 * np.pi, max(int(60 / grid.pixel), 8))
+            x0, y0 = side * patient.uniform(40, 62), patient.uniform(-28, 38)
+            amount = np.full(len(angle), 0.12 * 2 * np.pi * 4.5 / len(angle) * 2.2 / grid.pixel**2 * severity)
+            lines.append(np.stack([x0 + 4.5 * np.cos(angle), y0 + 4.5 * np.sin(angle), amount * 2]))
+    scene.vessels += splat(grid, *np.concatenate(lines, axis=1)) * (scene.lung > 0.5)
+    return np.zeros_like(scene.lung)
+
+
+def draw_consolidation(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """A dense lobe or part of it, cut sharply by a fissure, with air bronchograms."""
+    grid, thorax = scene.grid, scene.thorax
+    lobe = patient.choice(["right upper", "right middle", "right lower", "left upper", "left lower"])
+    side = -1 if lobe.startswith("right") else 1
+    upper, slope = lobe.endswith("upper"), patient.uniform(-0.12, 0.12)
+    fissure = MINOR_FISSURE + patient.uniform(-8, 8) + slope * (grid.x * side - 60)
+    if lobe == "right middle":
+        inside = np.minimum(grid.y - fissure, (fissure + 62) - grid.y + 0.2 * (grid.x * side - 70))
+    else:
+        inside = fissure - grid.y if upper else grid.y - fissure - 8
+    centre = place(scene, side, 0.22 if upper else 0.85, patient.uniform(0.3, 0.65))
+    radii = (patient.uniform(42, 62), patient.uniform(48, 68))
+    body = ellipse(grid.x, grid.y, centre, radii) + 0.22 * grid.texture(patient, 60)
+    share = grid.smooth(inside, 5) * grid.smooth(body + 0.1, 0.9) * (grid.x * side > 8)
+    air = _bronchogram(grid, patient, (side * 36 + thorax.shift, -2.0), side, -28 if upper else 46)
+    peak = patient.uniform(0.68, 0.88) * visit.uniform(0.92, 1.05)
+    fill(scene, (peak * share * (1 - 0.6 * air)).astype(np.float32))
+    return np.zeros_like(scene.lung)
+
+
+def draw_atelectasis(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """Plate-like bands above a raised hemidiaphragm (see `shape_thorax`), crowded lung below them."""
+    grid, thorax = scene.grid, scene.thorax
+    patient.random()  # the side, drawn in shape_thorax
+    sides = (thorax.collapsed, -thorax.collapsed) if patient.random() < 0.35 else (thorax.collapsed,)
+    added = np.zeros_like(scene.lung)
+    for side in sides:
+        window = grid.window(*sorted((side * 10, side * thorax.cage)), -60, thorax.domes[side] + 30)
+        x, y = grid.part(window)
+        u = x * side
+        above = dome(thorax, x, side) - y
+        crowd = 0.3 * np.exp(-np.square(np.maximum(above, 0) / 26)) * grid.smooth(u - 20, 20)
+        for _ in range(int(patient.integers(2, 4))):
+            height, start = patient.uniform(9, 46), patient.uniform(24, 55)
+            length, thick = patient.uniform(48, 82), patient.uniform(2.6, 4.6)
+            peak = patient.uniform(0.4, 0.65)
+            slope = patient.uniform(-0.25, 0.25) + visit.normal(0, 0.02)
+            level = thorax.domes[side] - height + slope * (u - 70) + 0.0016 * np.square(u - 70)
+            band = np.exp(-np.square((y - level) / max(thick, 0.55 * grid.pixel)))
+            band *= (
+                min(thick / (0.55 * grid.pixel), 1) * grid.smooth(u - start, 26) * grid.smooth(start + length - u, 34)
+            )
+            crowd = np.maximum(crowd, peak * band)
+        fill(scene, crowd.astype(np.float32), window)
+    return added
+
+
+def draw_lung_lesion(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Field:
+    """A round mass, or a few nodules."""
+    grid = scene.grid
+    count = int(patient.choice([1, 2, 4], p=[0.6, 0.2, 0.2]))
+    added = np.zeros_like(scene.lung)
+    for _ in range(count):
+        side = -1 if patient.random() < 0.5 else 1
+        x0, y0 = place(scene, side, patient.uniform(0.1, 0.85), patient.uniform(0.2, 0.85))
+        radius = (patient.uniform(11, 26) if count == 1 else patient.uniform(7, 14)) * visit.uniform(0.92, 1.1)
+        reach = 1.5 * radius
+        window = grid.window(x0 - reach, x0 + reach, y0 - reach, y0 + reach)
+        x, y = grid.part(window)
+        angle = np.arctan2(y - y0, x - x0)
+        lobed = 1 + 0.07 * np.cos(3 * angle + patient.uniform(0, 6)) + 0.05 * np.cos(5 * angle + patient.uniform(0, 6))
+        mass = 0.17 * radius * chord(1 - (np.square(x - x0) + np.square(y - y0)) / np.square(radius * lobed))
+        scene.tissue[window] += mass.astype(np.float32)
+        added[window] += 0.185 * mass.astype(np.float32)
+    return added
+
+
+def _patch(
+    scene: Scene,
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    peak: float,
+    softness: float,
+    grain: float,
+) -> None:
+    """Fill an irregular cloud: an ellipse whose edge and density a random texture disturbs."""
+    grid: Grid = scene.grid
+    reach = 1.7
+    window = grid.window(
+        centre[0] - reach * radii[0],
+        centre[0] + reach * radii[0],
+        centre[1] - reach * radii[1],
+        centre[1] + reach * radii[1],
+    )
+    x, y = grid.part(window)
+    if not x.size:
+        return
+    body = ellipse(x, y, centre, radii) + np.float32(0.35) * grid.texture(rng, grain, window)
+    t = np.clip(body * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    fill(scene, np.float32(peak) * t * t * (3 - 2 * t), window)
+
+
+def _bronchogram(grid: Grid, rng: np.random.Generator, root: tuple[float, float], side: int, middle: float) -> Field:
+    """Branching airways (0–1) that run from the hilum into a lobe, `middle` degrees below the horizontal."""
+    strands = []
+    for angle in np.radians(middle + np.array([-34.0, -12.0, 12.0, 34.0])) + rng.normal(0, 0.08, 4):
+        at, turn, length = np.array(root), angle, rng.uniform(28, 38)
+        for width in (3.6, 2.8, 2.2):
+            end = at + np.array([side * np.cos(turn), np.sin(turn)]) * length
+            strands.append(_points((at[0], at[1]), (end[0], end[1]), grid, width))
+            fork = end + np.array([side * np.cos(turn - 0.6), np.sin(turn - 0.6)]) * length * 0.7
+            strands.append(_points((end[0], end[1]), (fork[0], fork[1]), grid, width * 0.8))
+            at, turn, length = end, turn + rng.uniform(0.1, 0.4), length * 0.8
+    return np.minimum(gaussian_filter(splat(grid, *np.concatenate(strands, axis=1)), 1.2 / grid.pixel) * 3.5, 1)
+
+
+def _points(start: tuple, end: tuple, grid: Grid, width: float) -> np.ndarray:
+    """Samples [3, n] (x, y, amount) of a straight strand `width` mm wide and as deep."""
+    length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+    count = max(int(np.ceil(length / (0.5 * grid.pixel))), 2)
+    t = (np.arange(count) + 0.5) / count
+    amount = np.full(count, width * width * length / count / grid.pixel**2 / 10 * 3)
+    return np.stack([start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1]), amount])

@@ -1,0 +1,102 @@
+"""Draw planned images."""
+
+import numpy as np
+import pandas as pd
+
+from synthcohort.phantoms.chest.anatomy import Thorax, draw_anatomy
+from synthcohort.phantoms.chest.findings import draw_findings, shape_thorax
+from synthcohort.phantoms.chest.grid import Grid
+from synthcohort.phantoms.chest.imaging import expose, present
+from synthcohort.phantoms.chest.labels import FINDINGS, REFERENCE_SIDE
+from synthcohort.phantoms.chest.vessels import draw_vessels
+from synthcohort.phantoms.drawing import Drawing
+
+ANATOMY, POSE, SIGNS, EXPOSURE, VESSELS = range(5)  # streams of randomness
+
+
+def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
+    """Draw frontal chest radiographs of simulated patients.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of `plan_images`.
+    side : int
+        Side of the images in pixels. The scene is the same at every side; only noise differs.
+    seed : int
+        The plan's seed. An image depends on its row and the seed alone, not on the other rows.
+
+    Returns
+    -------
+    Drawing
+        Images 0–1, 1 = white = dense, the patient's left at the image's right. Masks: bit k where finding k visibly
+        alters the image (see `findings`); ``no_finding`` has none. Every other positive label has some pixels.
+    """
+    images = np.zeros((len(rows), side, side), np.float32)
+    masks = np.zeros((len(rows), side, side), np.uint16)
+    records = rows.to_dict("records")
+    for k, row in enumerate(records):
+        images[k], masks[k] = _draw_image(row, side, seed)
+    spacing = rows["spacing_mm"].to_numpy(np.float64) * REFERENCE_SIDE / side
+    return Drawing(images, masks, spacing.astype(np.float32))
+
+
+def _draw_image(row: dict, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask of one row."""
+
+    def stream(purpose: int, *numbers: int) -> np.random.Generator:
+        return np.random.Generator(np.random.SFC64([seed, purpose, row["patient"], *numbers]))
+
+    image = (row["study"], row["instance"])
+    names = [finding.name for finding in FINDINGS if row[finding.name]]
+    bit = {finding.name: k for k, finding in enumerate(FINDINGS)}
+    thorax, scale = _thorax(row, stream(ANATOMY), stream(POSE, *image))
+    shape_thorax(
+        thorax, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
+    )
+    scene = draw_anatomy(_grid(row, side, scale, stream(POSE, *image, 1)), thorax)
+    scene.vessels += draw_vessels(scene, stream(VESSELS), 0.8 * row["edema"])
+    masks = draw_findings(
+        scene, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
+    )
+    noise = stream(EXPOSURE, *image)
+    return present(scene, expose(scene, noise), noise), masks
+
+
+def _grid(row: dict, side: int, scale: float, pose: np.random.Generator) -> Grid:
+    """Place the patient on the detector."""
+    pixel = row["spacing_mm"] * REFERENCE_SIDE / side / scale
+    loose = 1.0 if row["view"] == "PA" else 1.8
+    centre = (loose * pose.normal(0, 3.5), -4 + loose * pose.normal(0, 5))
+    return Grid(side, pixel, centre, float(np.clip(loose * pose.normal(0, 0.016), -0.07, 0.07)))
+
+
+def _thorax(row: dict, person: np.random.Generator, pose: np.random.Generator) -> tuple[Thorax, float]:
+    """Measures of a patient (kept from study to study) at one exposure, and the patient's size (1 = reference)."""
+    male, old, habitus = row["sex"] == "M", np.clip((row["age"] - 40) / 45, 0, 1), row["habitus"]
+    frontal = row["view"] == "AP"
+    scale = (1.0 if male else 0.92) * float(np.clip(person.normal(1, 0.03), 0.93, 1.07))
+    cage = float(np.clip(person.normal(137, 5), 126, 149))
+    breath = pose.normal(-9, 9) if frontal else pose.normal(3, 6)
+    dome = 97 + float(np.clip(breath, -30, 14))
+    gap = person.uniform(5, 14)
+    supine = bool(frontal and pose.random() < 0.6)
+    ratio = person.uniform(0.405, 0.465) * (1.035 if frontal else 1.0) - 0.0006 * (dome - 97)
+    thorax = Thorax(
+        cage=cage,
+        wall=float(24 + 9 * habitus + person.uniform(0, 6)),
+        depth=float((22.0 if male else 20.5) + 2.0 * habitus),
+        armpit=float(pose.uniform(-75, -15)),
+        breast=0.0 if male else float(person.uniform(2.0, 5.0) + 0.5 * habitus),
+        bone=float((1.0 if male else 0.88) * (1.1 - 0.3 * old) * person.uniform(0.9, 1.1)),
+        aorta=float(old * person.uniform(0.5, 1.3)),
+        heart_ratio=float(min(ratio, 0.487)),
+        supine=supine,
+        scapula=float(pose.uniform(82, 96) if frontal else pose.uniform(108, 122)),
+        clavicle=float(pose.uniform(-112, -98) if frontal else pose.uniform(-104, -92)),
+        rib_tilt=float(person.uniform(52, 70)),
+        rotation=float(pose.normal(0, 4.5 if frontal else 2.0)),
+        calcified=bool(old > 0.55 and person.random() < 0.5),
+    )
+    thorax.domes = {-1: dome, 1: dome + gap}
+    return thorax, scale
