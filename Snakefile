@@ -5,10 +5,15 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from synthcohort.core import versions
 from synthcohort.core.plan import REAL, Plan
-from synthcohort.core.workflow import check_config, inventory_of, phantom_of
+from synthcohort.core.workflow import (
+    check_config,
+    inventory_of,
+    lock_digest,
+    phantom_of,
+)
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 study = check_config(config)

@@ -4,10 +4,24 @@
 rule utility:
     input:
         experiments=f"{COHORT}/experiments.csv",
-        store=lambda wildcards: plan.store(wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]),
-        predictions=lambda wildcards: plan.expand(f"{RUN}/predictions.parquet", *wildcards),
+        store=lambda wildcards: plan.store(
+            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
+        ),
+        predictions=lambda wildcards: plan.expand(
+            f"{RUN}/predictions.parquet", *wildcards
+        ),
     output:
         f"{EXPERIMENT}/utility.parquet",
+    log:
+        f"{RESULTS}/logs/utility/{{cohort}}-{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/utility/{{cohort}}-{{experiment}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         sources=lambda wildcards: plan.experiment(*wildcards).sources,
         replicates=plan.replicates,
@@ -15,18 +29,8 @@ rule utility:
         study=study.study,
         seed=study.seed,
         version=versions.METRICS,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    log:
-        f"{RESULTS}/logs/utility/{{cohort}}-{{experiment}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/utility/{{cohort}}-{{experiment}}.tsv"
     message:
         "Comparing the classifiers of {wildcards.cohort} {wildcards.experiment}"
-    conda:
-        CONDA
     script:
         "../scripts/utility.py"
 
@@ -34,29 +38,36 @@ rule utility:
 rule gallery:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(wildcards.cohort, wildcards.experiment, COHORT, STORE),
+        real=lambda wildcards: plan.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
         synthetic=lambda wildcards: (
             []
             if wildcards.source == REAL
-            else expand(f"{RUN}/synthetic/{{part}}/{{file}}", part=["train", "valid"], file=STORE, allow_missing=True)
+            else expand(
+                f"{RUN}/synthetic/{{part}}/{{file}}",
+                part=["train", "valid"],
+                file=STORE,
+                allow_missing=True,
+            )
         ),
     output:
         f"{RUN}/gallery.npz",
-    params:
-        seed=study.seed,
-        version=versions.FIGURES,
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     log:
         f"{RESULTS}/logs/gallery/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/gallery/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
-    message:
-        "Choosing images of {wildcards.cohort} {wildcards.experiment} {wildcards.source} to show"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        seed=study.seed,
+        version=versions.FIGURES,
+    message:
+        "Choosing images of {wildcards.cohort} {wildcards.experiment} {wildcards.source} to show"
     script:
         "../scripts/gallery.py"
 
@@ -66,19 +77,19 @@ rule metrics:
         plan.expand(f"{EXPERIMENT}/utility.parquet"),
     output:
         f"{RESULTS}/metrics.parquet",
-    params:
-        version=versions.METRICS,
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     log:
         f"{RESULTS}/logs/metrics.log",
     benchmark:
         f"{RESULTS}/benchmarks/metrics/all.tsv"
-    message:
-        "Collecting the metrics"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.METRICS,
+    message:
+        "Collecting the metrics"
     script:
         "../scripts/metrics.py"

@@ -5,21 +5,21 @@ rule draw:
     output:
         manifest="data/{drawn}/manifest.json",
         truth="data/{drawn}/truth.parquet",
-    params:
-        phantom=lambda wildcards: phantom_of(plan, wildcards.drawn),
-        version=versions.DRAW,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
     log:
         "data/{drawn}/draw.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw/{{drawn}}.tsv"
-    message:
-        "Drawing simulated patients: {wildcards.drawn}"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        phantom=lambda wildcards: phantom_of(plan, wildcards.drawn),
+        version=versions.DRAW,
+    message:
+        "Drawing simulated patients: {wildcards.drawn}"
     script:
         "../scripts/draw.py"
 
@@ -28,27 +28,32 @@ rule index:
     input:
         lambda wildcards: plan.manifest(wildcards.cohort),
     output:
-        temp(f"{COHORT}/headers.parquet"),
-    params:
-        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
-        inventory=lambda wildcards: inventory_of(plan, wildcards.cohort, workflow.is_main_process),
-        findings=lambda wildcards: plan.cohort(wildcards.cohort).findings,
-        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(mode="json"),
-        resolutions=plan.resolutions,
-        seed=study.seed,
-        version=versions.INDEX,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
+        headers=temp(f"{COHORT}/headers.parquet"),
+        findings=f"{COHORT}/findings.json",
     log:
         f"{RESULTS}/logs/index/{{cohort}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/index/{{cohort}}.tsv"
-    message:
-        "Reading the headers of {wildcards.cohort}"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
+        inventory=lambda wildcards: inventory_of(
+            plan, wildcards.cohort, workflow.is_main_process
+        ),
+        findings=lambda wildcards: plan.cohort(wildcards.cohort).findings,
+        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(
+            mode="json"
+        ),
+        resolutions=plan.resolutions,
+        seed=study.seed,
+        version=versions.INDEX,
+    message:
+        "Reading the headers of {wildcards.cohort}"
     script:
         "../scripts/index.py"
 
@@ -56,28 +61,36 @@ rule index:
 rule preprocess:
     input:
         headers=f"{COHORT}/headers.parquet",
+        findings=f"{COHORT}/findings.json",
     output:
         stores=temp(
-            expand(f"{COHORT}/shards/{{shard}}/{{size}}/{{file}}", size=plan.sizes, file=STORE, allow_missing=True)
+            expand(
+                f"{COHORT}/shards/{{shard}}/{{size}}/{{file}}",
+                size=plan.sizes,
+                file=STORE,
+                allow_missing=True,
+            )
         ),
         files=temp(f"{COHORT}/shards/{{shard}}/files.parquet"),
-    params:
-        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
-        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(mode="json"),
-        resolutions=plan.resolutions,
-        version=versions.PREPROCESS,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=120,
     log:
         f"{RESULTS}/logs/preprocess/{{cohort}}-{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/preprocess/{{cohort}}-{{shard}}.tsv"
-    message:
-        "Decoding shard {wildcards.shard} of {wildcards.cohort}"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        source=lambda wildcards: plan.source_of_images(wildcards.cohort),
+        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(
+            mode="json"
+        ),
+        resolutions=plan.resolutions,
+        version=versions.PREPROCESS,
+    message:
+        "Decoding shard {wildcards.shard} of {wildcards.cohort}"
     script:
         "../scripts/preprocess.py"
 
@@ -85,29 +98,43 @@ rule preprocess:
 rule merge:
     input:
         headers=f"{COHORT}/headers.parquet",
-        files=lambda wildcards: plan.shards(wildcards.cohort, f"{COHORT}/shards/{{shard}}/files.parquet"),
+        files=lambda wildcards: plan.shards(
+            wildcards.cohort, f"{COHORT}/shards/{{shard}}/files.parquet"
+        ),
         stores=lambda wildcards: expand(
-            plan.shards(wildcards.cohort, f"{COHORT}/shards/{{shard}}/{{{{size}}}}/{{{{file}}}}"), size=plan.sizes, file=STORE
+            plan.shards(
+                wildcards.cohort,
+                f"{COHORT}/shards/{{shard}}/{{{{size}}}}/{{{{file}}}}",
+            ),
+            size=plan.sizes,
+            file=STORE,
         ),
     output:
         index=f"{COHORT}/index.parquet",
-        stores=expand(f"{COHORT}/store/{{size}}/{{file}}", size=plan.sizes, file=STORE, allow_missing=True),
-    params:
-        maximum_rejected=lambda wildcards: plan.cohort(wildcards.cohort).ingest.maximum_rejected,
-        resolutions=plan.resolutions,
-        version=versions.PREPROCESS,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
+        stores=expand(
+            f"{COHORT}/store/{{size}}/{{file}}",
+            size=plan.sizes,
+            file=STORE,
+            allow_missing=True,
+        ),
     log:
         f"{RESULTS}/logs/merge/{{cohort}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/merge/{{cohort}}.tsv"
-    message:
-        "Merging the shards of {wildcards.cohort}"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        maximum_rejected=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).ingest.maximum_rejected,
+        resolutions=plan.resolutions,
+        version=versions.PREPROCESS,
+    message:
+        "Merging the shards of {wildcards.cohort}"
     script:
         "../scripts/merge.py"
 
@@ -120,31 +147,35 @@ rule split:
     output:
         split=f"{COHORT}/split.parquet",
         experiments=f"{COHORT}/experiments.csv",
-    params:
-        experiments=lambda wildcards: [item.name for item in plan.of_cohort(wildcards.cohort)],
-        axes=[axis.model_dump(mode="json") for axis in study.axes],
-        minimum_combination=lambda wildcards: plan.cohort(wildcards.cohort).minimum_combination,
-        minimum_positive_patients=study.statistics.minimum_positive_patients,
-        private=lambda wildcards: plan.source_of_images(wildcards.cohort)["private"],
-        seed=study.seed,
-        version=versions.SPLIT,
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     log:
         f"{RESULTS}/logs/split/{{cohort}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/split/{{cohort}}.tsv"
-    message:
-        "Splitting the patients of {wildcards.cohort}, checking its experiments"
     conda:
         CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        experiments=lambda wildcards: [
+            item.name for item in plan.of_cohort(wildcards.cohort)
+        ],
+        axes=[axis.model_dump(mode="json") for axis in study.axes],
+        minimum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).minimum_combination,
+        minimum_positive_patients=study.statistics.minimum_positive_patients,
+        private=lambda wildcards: plan.source_of_images(wildcards.cohort)["private"],
+        seed=study.seed,
+        version=versions.SPLIT,
+    message:
+        "Splitting the patients of {wildcards.cohort}, checking its experiments"
     script:
         "../scripts/split.py"
 
 
-rule select:
+rule select_images:
     input:
         experiments=f"{COHORT}/experiments.csv",
         split=f"{COHORT}/split.parquet",
@@ -152,26 +183,28 @@ rule select:
         store=f"{COHORT}/store/{plan.sizes[0]}/store.json",
     output:
         f"{EXPERIMENT}/selection.parquet",
-    params:
-        axis=lambda wildcards: plan.experiment(*wildcards).axis.model_dump(mode="json"),
-        level=lambda wildcards: plan.experiment(*wildcards).level,
-        minimum_combination=lambda wildcards: plan.cohort(wildcards.cohort).minimum_combination,
-        seed=study.seed,
-        version=versions.EXPERIMENTS,
+    log:
+        f"{RESULTS}/logs/select_images/{{cohort}}-{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/select_images/{{cohort}}-{{experiment}}.tsv"
+    conda:
+        CONDA
     threads: 1
     resources:
         mem_mb=1000,
         runtime=20,
-    log:
-        f"{RESULTS}/logs/select/{{cohort}}-{{experiment}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/select/{{cohort}}-{{experiment}}.tsv"
+    params:
+        axis=lambda wildcards: plan.experiment(*wildcards).axis.model_dump(mode="json"),
+        level=lambda wildcards: plan.experiment(*wildcards).level,
+        minimum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).minimum_combination,
+        seed=study.seed,
+        version=versions.EXPERIMENTS,
     message:
         "Selecting the images of {wildcards.cohort} {wildcards.experiment}"
-    conda:
-        CONDA
     script:
-        "../scripts/select.py"
+        "../scripts/select_images.py"
 
 
 rule cohorts:

@@ -113,6 +113,25 @@ class Plan:
         first = self.of_cohort(cohort)[0].axis
         return max((item for item in self.of_cohort(cohort) if item.axis == first), key=lambda item: item.level)
 
+    @property
+    def finest_names(self) -> list[str]:
+        """Names of the experiments that stand for the cohorts, each once."""
+        return sorted({self.finest(cohort).name for cohort in self.cohorts})
+
+    @property
+    def galleries(self) -> dict[str, tuple[str, str, str]]:
+        """Give cohort, experiment and family of every gallery, by its name; galleries show the first replicate."""
+        return {
+            f"{experiment.cohort}-{experiment.name}-{family}-{self.replicates[0]}": (
+                experiment.cohort,
+                experiment.name,
+                family,
+            )
+            for experiment in self.experiments
+            for family in experiment.axis.families
+            if experiment.axis.axis == "resolution"
+        }
+
     def runs(self) -> Iterator[dict[str, str]]:
         """Give the wildcards of every trained classifier: cohort, experiment, source, replicate."""
         for experiment in self.experiments:

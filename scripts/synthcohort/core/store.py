@@ -99,6 +99,11 @@ class ImageStore:
         """float32 ``[N, findings]`` of 0, 1 and NaN (unknown)."""
         return self.records[self.info.finding_names].to_numpy(np.float32)
 
+    @property
+    def all_rows(self) -> NDArray[np.int64]:
+        """Every row of the store."""
+        return np.arange(len(self))
+
     def verify(self) -> None:
         """Compare each file with the digest in store.json.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synthcohort.core.atomic import file_digest
 from synthcohort.core.config import Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
@@ -60,6 +61,13 @@ def inventory_of(plan: Plan, cohort: str, refresh: bool) -> str:
     source = plan.source_of_images(cohort)
     if source["simulated"]:
         return "drawn"
-    from synthcohort.dicom.inventory import inventory_digest
+    from synthcohort.dicom.folder import inventory_digest
 
-    return inventory_digest(Path(source["folder"]), Path(source["labels"]), Path(source["private"]), refresh)
+    labels = Path(source["labels"])
+    table = file_digest(labels) if labels.is_file() else "absent"
+    return f"{inventory_digest(source['folder'], source['private'], refresh)}-{table}"
+
+
+def lock_digest(root: str) -> str:
+    """Digest of the lock file: which versions of all packages a study was run with."""
+    return file_digest(Path(root) / "requirements.lock")

@@ -1,0 +1,255 @@
+# Figures, tables and the report. Number figures come from metrics.parquet alone.
+FIGURE = ["pdf", "svg", "png", "csv"]
+
+
+rule axis_figure:
+    input:
+        f"{RESULTS}/metrics.parquet",
+    output:
+        multiext(f"{RESULTS}/figures/auroc-{{axis}}", ".pdf", ".svg", ".png", ".csv"),
+    log:
+        f"{RESULTS}/logs/axis_figure/{{axis}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/axis_figure/{{axis}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing AUROC against {wildcards.axis}"
+    script:
+        "../scripts/axis_figure.py"
+
+
+rule finding_figure:
+    input:
+        metrics=f"{RESULTS}/metrics.parquet",
+        experiments=expand(f"{COHORT}/experiments.csv", cohort=plan.cohorts),
+        stores=expand(f"{COHORT}/store/{plan.sizes[0]}/store.json", cohort=plan.cohorts),
+    output:
+        multiext(
+            f"{RESULTS}/figures/findings-{{experiment}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/finding_figure/{{experiment}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/finding_figure/{{experiment}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing AUROC per finding at {wildcards.experiment}"
+    script:
+        "../scripts/finding_figure.py"
+
+
+rule training_figure:
+    input:
+        lambda wildcards: [
+            path
+            for path in plan.expand(f"{RUN}/history.csv", cohort=wildcards.cohort)
+            if f"/{REAL}/" not in path
+        ],
+    output:
+        multiext(
+            f"{RESULTS}/figures/training-{{cohort}}", ".pdf", ".svg", ".png", ".csv"
+        ),
+    log:
+        f"{RESULTS}/logs/training_figure/{{cohort}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/training_figure/{{cohort}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing the training curves of {wildcards.cohort}"
+    script:
+        "../scripts/training_figure.py"
+
+
+rule cohort_figure:
+    input:
+        selection=lambda wildcards: f"{EXPERIMENT}/selection.parquet".format(
+            cohort=wildcards.cohort, experiment=plan.finest(wildcards.cohort).name
+        ),
+        real=lambda wildcards: plan.store(
+            wildcards.cohort, plan.finest(wildcards.cohort).name, COHORT, STORE
+        ),
+    output:
+        figure=multiext(
+            f"{RESULTS}/internal/figures/cohort-{{cohort}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+        sheet=f"{RESULTS}/internal/figures/cohort-{{cohort}}.npz",
+    log:
+        f"{RESULTS}/logs/cohort_figure/{{cohort}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cohort_figure/{{cohort}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        seed=study.seed,
+        version=versions.FIGURES,
+    message:
+        "Drawing images of {wildcards.cohort}"
+    script:
+        "../scripts/cohort_figure.py"
+
+
+rule gallery_figure:
+    input:
+        gallery=f"{RUN}/gallery.npz",
+        store=lambda wildcards: plan.store(
+            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
+        ),
+    output:
+        multiext(
+            f"{RESULTS}/internal/figures/gallery-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/gallery_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gallery_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing real beside synthetic images of {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/gallery_figure.py"
+
+
+rule tables:
+    input:
+        f"{RESULTS}/metrics.parquet",
+    output:
+        expand(
+            f"{RESULTS}/tables/{{axis}}.{{kind}}", axis=plan.axes, kind=["csv", "tex"]
+        ),
+    log:
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/all.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Writing the tables"
+    script:
+        "../scripts/tables.py"
+
+
+rule figures:
+    input:
+        expand(f"{RESULTS}/figures/auroc-{{axis}}.pdf", axis=plan.axes),
+        expand(
+            f"{RESULTS}/figures/findings-{{experiment}}.pdf",
+            experiment=plan.finest_names,
+        ),
+        expand(f"{RESULTS}/figures/training-{{cohort}}.pdf", cohort=plan.cohorts),
+        expand(f"{RESULTS}/internal/figures/cohort-{{cohort}}.pdf", cohort=plan.cohorts),
+        expand(
+            f"{RESULTS}/internal/figures/gallery-{{gallery}}.pdf",
+            gallery=plan.galleries,
+        ),
+        rules.tables.output,
+
+
+rule report:
+    input:
+        metrics=f"{RESULTS}/metrics.parquet",
+        experiments=expand(f"{COHORT}/experiments.csv", cohort=plan.cohorts),
+        cohorts=expand(
+            f"{COHORT}/{{file}}",
+            cohort=plan.cohorts,
+            file=["index.parquet", "split.parquet"],
+        ),
+        stores=expand(
+            f"{COHORT}/store/{plan.sizes[-1]}/{{file}}",
+            cohort=plan.cohorts,
+            file=STORE,
+        ),
+        axes=expand(
+            f"{RESULTS}/figures/auroc-{{axis}}.{{kind}}", axis=plan.axes, kind=FIGURE
+        ),
+        findings=expand(
+            f"{RESULTS}/figures/findings-{{experiment}}.{{kind}}",
+            experiment=plan.finest_names,
+            kind=FIGURE,
+        ),
+        training=expand(
+            f"{RESULTS}/figures/training-{{cohort}}.{{kind}}",
+            cohort=plan.cohorts,
+            kind=FIGURE,
+        ),
+        sheets=expand(
+            f"{RESULTS}/internal/figures/cohort-{{cohort}}.{{kind}}",
+            cohort=plan.cohorts,
+            kind=FIGURE,
+        ),
+        galleries=expand(
+            f"{RESULTS}/internal/figures/gallery-{{gallery}}.{{kind}}",
+            gallery=plan.galleries,
+            kind=FIGURE,
+        ),
+        tables=rules.tables.output,
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/all.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        size=plan.sizes[-1],
+        galleries=plan.galleries,
+        digests={"requirements.lock": lock_digest(workflow.basedir)},
+        version=versions.REPORT,
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"

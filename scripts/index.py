@@ -1,0 +1,38 @@
+"""Index a cohort: one row per file, labels joined, patients pseudonymised."""
+
+from synthcohort.cohort.labels import mark_normal
+from synthcohort.core.atomic import read_json, write_json, write_parquet
+from synthcohort.core.config import Ingest
+from synthcohort.core.job import run_job
+from synthcohort.core.store import Finding
+from synthcohort.dicom.index import check_rejected, index_folder
+from synthcohort.dicom.labels import readable
+
+
+def main(snakemake):
+    """Write the index of the headers, and the names of the findings."""
+    params = snakemake.params
+    source, ingest = params.source, Ingest.model_validate(params.ingest)
+    display = {}
+    if source["findings"]:
+        display = {entry["name"]: entry["display"] for entry in read_json(source["findings"])}
+    index = index_folder(
+        source["folder"],
+        source["labels"],
+        source["key"],
+        params.findings,
+        ingest,
+        max(params.resolutions),
+        source["private"],
+        params.seed,
+        display,
+    )
+    check_rejected(index.table, ingest.maximum_rejected)
+    known = {finding.name: finding for finding in index.findings}
+    table, names = mark_normal(index.table, list(known))
+    findings = [known.get(name) or Finding(name=name, display=readable(name)) for name in names]
+    write_parquet(snakemake.output.headers, table)
+    write_json(snakemake.output.findings, [finding.model_dump() for finding in findings])
+
+
+run_job(snakemake, main)

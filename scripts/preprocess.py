@@ -1,0 +1,35 @@
+"""Decode one shard of a cohort into image stores."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from synthcohort.core.atomic import read_json
+from synthcohort.core.config import Ingest
+from synthcohort.core.job import run_job
+from synthcohort.core.store import Finding
+from synthcohort.dicom.preprocess import Masks, Shard, preprocess_shard
+
+
+def main(snakemake):
+    """Write one store per resolution, and what became of each file."""
+    params, wildcards = snakemake.params, snakemake.wildcards
+    source = params.source
+    masks = None
+    if source["masks"]:
+        masks = Masks(Path(source["masks"]), [entry["name"] for entry in read_json(source["findings"])])
+    shard = Shard(
+        cohort=wildcards.cohort,
+        simulated=source["simulated"],
+        folder=Path(source["folder"]),
+        private_folder=Path(source["private"]),
+        ingest=Ingest.model_validate(params.ingest),
+        resolutions=params.resolutions,
+        findings=[Finding.model_validate(entry) for entry in read_json(snakemake.input.findings)],
+        masks=masks,
+    )
+    index = pd.read_parquet(snakemake.input.headers)
+    preprocess_shard(shard, int(wildcards.shard), index, Path(snakemake.output.files).parent)
+
+
+run_job(snakemake, main)

@@ -1,0 +1,47 @@
+"""Write the report: one self-contained page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from synthcohort.core.atomic import write_text
+from synthcohort.core.job import run_job
+from synthcohort.core.load import load_study
+from synthcohort.figures.report.builder import build_report
+from synthcohort.figures.report.facts import read_benchmarks
+from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
+
+
+def main(snakemake):
+    """Write report.html."""
+    metrics = pd.read_parquet(snakemake.input.metrics)
+    folder = Path(snakemake.output[0]).parent
+    cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
+    figures = {
+        kind: figures_of(snakemake.input[kind]) for kind in ("axes", "findings", "training", "galleries", "sheets")
+    }
+    inputs = ReportInputs(
+        study=load_study(snakemake.config),
+        metrics=metrics,
+        cohorts=cohorts,
+        axis_figures=figures["axes"],
+        finding_figures=figures["findings"],
+        training_figures=figures["training"],
+        gallery_figures={tuple(key): figures["galleries"][name] for name, key in snakemake.params.galleries.items()},
+        cohort_figures=figures["sheets"],
+        benchmarks=read_benchmarks(folder / "benchmarks"),
+        digests={
+            **{f"{cohort.info.cohort}: images and labels": cohort.info.data_version for cohort in cohorts},
+            **snakemake.params.digests,
+        },
+    )
+    write_text(snakemake.output[0], build_report(inputs))
+
+
+def figures_of(paths):
+    """Find the stem of each figure, by what its name says after the first hyphen."""
+    stems = {Path(path).with_suffix("") for path in paths}
+    return {stem.name.split("-", 1)[1]: stem for stem in sorted(stems)}
+
+
+run_job(snakemake, main)

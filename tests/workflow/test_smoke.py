@@ -1,0 +1,98 @@
+"""The whole workflow on the smoke study: what stands at the end, what reruns, what does not."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthcohort.core.store import ImageStore
+
+pytestmark = pytest.mark.workflow
+
+
+def test_the_report_and_its_parts_stand(smoke) -> None:
+    for name in ("report.html", "metrics.parquet", "tables/resolution.csv", "tables/resolution.tex"):
+        assert (smoke.results / name).stat().st_size > 100
+    for axis in ("resolution", "classes", "samples"):
+        for kind in ("pdf", "svg", "png", "csv"):
+            assert (smoke.results / f"figures/auroc-{axis}.{kind}").is_file()
+
+
+def test_metrics_have_every_experiment_and_source(smoke) -> None:
+    metrics = pd.read_parquet(smoke.results / "metrics.parquet")
+    found = set(map(tuple, metrics.loc[metrics["metric"] == "auroc", ["cohort", "experiment", "source"]].to_numpy()))
+    expected = {
+        (cohort, experiment, source)
+        for cohort in ("head-phantom", "chest-phantom")
+        for experiment in ("resolution-008", "resolution-016", "classes-002", "samples-00010")
+        for source in ("real", "r3-gan")
+    }
+    assert found == expected
+    assert metrics["simulated"].all()
+    values = metrics.dropna(subset=["value", "ci_low", "ci_high"])
+    assert (values["ci_low"] <= values["value"] + 1e-9).mean() > 0.95
+    gap = metrics[(metrics["metric"] == "utility_gap") & (metrics["finding"] == "mean")].set_index(
+        ["cohort", "experiment"]
+    )
+    auroc = metrics[(metrics["metric"] == "auroc") & (metrics["finding"] == "mean")]
+    auroc = auroc.pivot_table(index=["cohort", "experiment"], columns="source", values="value")
+    np.testing.assert_allclose(gap["value"], (auroc["real"] - auroc["r3-gan"]).reindex(gap.index), atol=1e-12)
+
+
+def test_no_patient_on_two_sides_and_test_images_are_real(smoke) -> None:
+    for cohort in ("head-phantom", "chest-phantom"):
+        folder = smoke.results / "cohorts" / cohort
+        split = pd.read_parquet(folder / "split.parquet")
+        assert split["patient_id"].is_unique
+        selection = pd.read_parquet(folder / "resolution-016/selection.parquet")
+        assert selection.groupby("patient_id")["side"].nunique().max() == 1
+        predictions = pd.read_parquet(folder / "resolution-016/r3-gan/r0/predictions.parquet")
+        assert set(predictions["image_id"]) == set(selection.loc[selection["side"] == "test", "image_id"])
+
+
+def test_a_synthetic_cohort_is_as_large_as_the_real_one(smoke) -> None:
+    folder = smoke.results / "cohorts/head-phantom/resolution-016"
+    selection = pd.read_parquet(folder / "selection.parquet")
+    for side in ("train", "valid"):
+        store = ImageStore(folder / "r3-gan/r0/synthetic" / side, verify=True)
+        assert len(store) == (selection["side"] == side).sum()
+        assert not set(store.records["patient_id"]) & set(selection["patient_id"])
+
+
+def test_every_drawn_file_is_accounted_for(smoke) -> None:
+    for cohort in ("head-phantom", "chest-phantom"):
+        truth = pd.concat(map(pd.read_parquet, smoke.folder.glob(f"data/{cohort}-*/truth.parquet")))
+        index = pd.read_parquet(smoke.results / f"cohorts/{cohort}/index.parquet")
+        assert len(index) == len(truth)
+        assert (index["status"] == "rejected").sum() == (truth["fault"] != "").sum() > 0
+        assert (index.loc[index["status"] == "rejected", "reason"].str.len() > 0).all()
+
+
+def test_nothing_to_do_the_second_time(smoke) -> None:
+    assert "Nothing to be done" in smoke.run()
+
+
+def test_one_figure_deleted_redraws_it_and_the_report(smoke) -> None:
+    (smoke.results / "figures/auroc-resolution.svg").unlink()
+    assert smoke.rules_to_run() == {"axis_figure", "report"}
+    smoke.run()
+
+
+def test_a_kept_stage_runs_again_when_its_settings_change(smoke) -> None:
+    """A longer generator at 16 pixels retrains that generator and what follows from it, and nothing before."""
+    changed = json.loads(json.dumps(smoke.config))
+    changed["statistics"]["bootstrap"] = 60
+    original, smoke.config = smoke.config, changed
+    try:
+        rules = smoke.rules_to_run()
+    finally:
+        smoke.config = original
+    assert {"utility", "metrics", "axis_figure", "report"} <= rules
+    assert not {"draw", "index", "preprocess", "train_classifier", "train_generator", "sample"} & rules
+
+
+def test_logs_have_status_lines(smoke) -> None:
+    log = next((smoke.results / "logs/train_generator").glob("head-phantom-resolution-016*.log")).read_text()
+    assert re.search(r"kimg", log)
