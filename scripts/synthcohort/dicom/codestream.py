@@ -4,7 +4,12 @@ A cut-off JPEG 2000 stream decodes without an error, and a stream may declare a 
 was checked against the limit.
 """
 
+import os
 import struct
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 
@@ -13,6 +18,7 @@ from synthcohort.dicom.reasons import Reason, UnfitError
 
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, then SIZ, which must follow at once (ISO 15444-1 A.5)
+JPEG_COMPLAINT = b"JPEG data"  # "Corrupt JPEG data: …" of libjpeg
 END = b"\xff\xd9"
 # Start-of-frame markers: C0–CF but DHT (C4), JPG (C8) and DAC (CC); F7 is JPEG-LS's (ISO 14495-1 C.1.1).
 START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -46,6 +52,25 @@ def check_codestream(fragments: list[bytes], header: Header) -> None:
         raise UnfitError(Reason.UNDECODABLE) from error
     if (rows, columns, samples) != (header.rows, header.columns, 1) or bits > header.bits_allocated:
         raise UnfitError(Reason.CODESTREAM)
+
+
+@contextmanager
+def captured_stderr(complaints: list[bytes]) -> Iterator[None]:
+    """Collect what native code writes to stderr; it is appended to `complaints` when the block is left.
+
+    libjpeg decodes corrupted data as far as it can, and says so there and nowhere else.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile(buffering=0) as collected:
+        os.dup2(collected.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            collected.seek(0)
+            complaints.append(collected.read())
 
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int, int, int]:

@@ -109,20 +109,13 @@ class Header:
 def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
     """Take a header's values out of a data set.
 
+    pydicom converts values on access, so this raises whatever a damaged file makes it raise.
+
     Raises
     ------
     UnfitError
-        When a part of it cannot be read at all.
+        When a lookup table cannot be used.
     """
-    try:
-        return _parse(dataset, transfer_syntax)
-    except UnfitError:
-        raise
-    except Exception as error:  # pydicom converts on access, and its messages quote the file
-        raise UnfitError(Reason.DAMAGED) from error
-
-
-def _parse(dataset: Dataset, transfer_syntax: str) -> Header:
     values = {keyword: dataset[tag].value if tag in dataset else None for keyword, tag in TAGS.items()}
     signed = _integer(values["PixelRepresentation"], absent=-1)
     return Header(

@@ -9,7 +9,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,7 +38,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from synthcohort.dicom.codestream import check_codestream
+from synthcohort.dicom.codestream import JPEG_COMPLAINT, captured_stderr, check_codestream
 from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header
 from synthcohort.dicom.reasons import Reason, UnfitError
 
@@ -140,20 +140,17 @@ def _read(file: BinaryIO, maximum_pixels: int, pixels: bool) -> tuple[Dataset, H
         dataset = pydicom.dcmread(
             file, specific_tags=_ALL_TAGS if pixels else _HEADER_TAGS, stop_before_pixels=not pixels
         )
-    except (OSError, MemoryError, UnfitError):
+        if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == MEDIA_DIRECTORY:
+            raise UnfitError(Reason.DICOMDIR)
+        return dataset, parse_header(dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    except (MemoryError, UnfitError):
         raise
+    except OSError as error:
+        raise UnfitError(Reason.CANNOT_OPEN) from error
     except InvalidDicomError as error:
         raise UnfitError(Reason.NOT_DICOM) from error
     except Exception as error:  # a hostile or broken file may raise anything
         raise UnfitError(Reason.DAMAGED) from error
-    meta = dataset.file_meta
-    try:
-        if str(meta.get("MediaStorageSOPClassUID", "")) == MEDIA_DIRECTORY:
-            raise UnfitError(Reason.DICOMDIR)
-        transfer_syntax = str(meta.get("TransferSyntaxUID", ""))
-    except (TypeError, ValueError) as error:
-        raise UnfitError(Reason.DAMAGED) from error
-    return dataset, parse_header(dataset, transfer_syntax)
 
 
 def _byte_limit(maximum_pixels: int) -> int:
@@ -210,14 +207,7 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
             _check_encapsulated(data, header)
         else:
             _check_length(len(data), header)
-        # Unused high bits of native data are cleared below, after the padding value was looked for among them.
-        stored, _ = get_decoder(syntax).as_array(
-            dataset,
-            raw=True,
-            decoding_plugin=DECODERS[syntax],
-            allow_excess_frames=False,  # type: ignore[arg-type]
-            correct_unused_bits=syntax.is_encapsulated,  # type: ignore[arg-type]
-        )
+        stored = _decode(dataset, syntax)
     except (MemoryError, UnfitError):
         raise
     except Exception as error:  # decoders raise what they like
@@ -226,6 +216,22 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
         raise UnfitError(Reason.CODESTREAM)
     padding = _padding_mask(stored, header)
     return _clear_unused_bits(stored, header), padding
+
+
+def _decode(dataset: Dataset, syntax: UID) -> Stored:
+    complaints: list[bytes] = []
+    with captured_stderr(complaints) if DECODERS[syntax] == "gdcm" else nullcontext():
+        # Unused high bits of native data are cleared later, after the padding value was looked for among them.
+        stored, _ = get_decoder(syntax).as_array(
+            dataset,
+            raw=True,
+            decoding_plugin=DECODERS[syntax],
+            allow_excess_frames=False,  # type: ignore[arg-type]
+            correct_unused_bits=syntax.is_encapsulated,  # type: ignore[arg-type]
+        )
+    if any(JPEG_COMPLAINT in complaint for complaint in complaints):
+        raise UnfitError(Reason.UNDECODABLE)
+    return stored
 
 
 def _check_length(length: int, header: Header) -> None:

@@ -179,14 +179,13 @@ class Renderer:
         _check_plausible(measured, slope, intercept)
         planes, mapping = [], square_map(*stored.shape, header.spacing, self.resolutions[-1])
         for low, high in self.windows:
-            width = high - low
-            # Rescaling, window and the physical range of Hounsfield units are one multiply-add and one clip.
-            darkest, brightest = (min(max((value - low) / width, 0.0), 1.0) for value in (AIR, HIGHEST))
-            self._scale(stored, slope / width, (intercept - low) / width)
+            # Hounsfield units above black, exact in 32 bits; window and physical range are one clip.
+            self._scale(stored, slope, intercept - low)
+            darkest, brightest = (min(max(value - low, 0.0), high - low) for value in (AIR, HIGHEST))
             np.clip(self._buffer, darkest, brightest, out=self._buffer)
             if padding is not None:
                 self._buffer[padding] = darkest
-            planes.append(mapping(self._buffer, fill=darkest))
+            planes.append(mapping(self._buffer, fill=darkest) / np.float32(high - low))
         low, high = self.windows[0]
         return Rendering(self._finish(np.stack(planes), mapping.inside), "fixed", low, high)
 
