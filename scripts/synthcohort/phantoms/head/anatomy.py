@@ -1,18 +1,20 @@
 """Where things are in one slice of one head: skull, brain surface, sulci, ventricles and cisterns."""
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from synthcohort.phantoms.head.patients import NOMINAL_HEIGHT
-from synthcohort.phantoms.head.shapes import Field, Grid, capsule, cover, cover_line, ellipse, ramp, span, strip
+from synthcohort.phantoms.head.shapes import Field, Grid, Waves, capsule, cover, cover_line, ellipse, ramp, span, strip
 
 Row = dict[str, float]
 """One row of the plan: parameter name to number."""
 FieldOrNumber = TypeVar("FieldOrNumber", Field, float)
 
 WIDEST_LEVEL = 52.0
+WAVES = 24
 
 
 @dataclass
@@ -80,16 +82,14 @@ def skull_of(row: Row, grid: Grid) -> Skull:
     soft = scalp_mm * skin_size * (1 + 0.25 * sin) + neck * np.maximum(sin, 0) ** 2
     skin_radius = widest * skin_size + skull_mm * skin_size * table + soft
     if row["swelling_mm"] > 0:
-        toward = row["swelling_side"] * np.cos(row["swelling_angle"]) * cos + np.sin(row["swelling_angle"]) * sin
-        height = row["swelling_mm"] * float(np.exp(-(((level - row["swelling_level"]) / 22) ** 2)))
+        toward = row["swelling_side"] * math.cos(row["swelling_angle"]) * cos + math.sin(row["swelling_angle"]) * sin
+        height = row["swelling_mm"] * math.exp(-(((level - row["swelling_level"]) / 22) ** 2))
         skin_radius += height * np.exp((toward - 1) * 14)
     inner = inner_radius - radius
     base = 1 - ramp(level, 32, 47)
     if base > 0:
         inner = (1 - base) * inner + base * _base_cavities(row, grid)
-    return Skull(
-        radius, cos, sin, inner_radius, inner, outer_radius - radius, skin_radius - radius, edge, base
-    )
+    return Skull(radius, cos, sin, inner_radius, inner, outer_radius - radius, skin_radius - radius, edge, base)
 
 
 def _base_cavities(row: Row, grid: Grid) -> Field:
@@ -111,9 +111,9 @@ def _base_cavities(row: Row, grid: Grid) -> Field:
         wing = (y + 30 * long) * 0.97 + (across - 20) * 0.24  # the sphenoid's lesser wing bounds it in front
         temporal = np.minimum(temporal, wing + 12 * ramp(level, 30, 44))
         distance = np.maximum(distance, temporal - 1.5 * (1 - middle))
-    anterior = ramp(front, 18, 42)
+    anterior = ramp(front, 22, 44)
     if anterior > 0.05:
-        radii = ((14 + 32 * anterior) * wide, 26 * long * (0.6 + 0.5 * anterior))
+        radii = ((12 + 34 * anterior) * wide, (21 + 7 * anterior) * long)
         distance = np.maximum(distance, ellipse(x, y, (0, -50 * long), radii))
     return distance
 
@@ -141,10 +141,15 @@ class Brain:
     edge: float
 
 
+def soft_edge(grid: Grid) -> float:
+    """Width of the border between two soft tissues, in millimetres."""
+    return math.hypot(max(grid.pixel, 1.0), 1.1)
+
+
 def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain:
     """Brain of the slice; `pressed` is the signed distance to blood outside the brain, which pushes it inwards."""
     level = row["level"]
-    edge = float(np.hypot(max(grid.pixel, 1.0), 1.1))
+    edge = soft_edge(grid)
     x = grid.x
     squeeze = abs(row["shift_here"])
     if squeeze > 0.3:
@@ -153,13 +158,15 @@ def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain
     depth = skull.inner - water * (1 - 0.45 * skull.sin) * 0.8
     if pressed is not None:
         depth = np.minimum(depth, -pressed)
-    folds, slope, texture, other = _folds(row, grid)
+    folds, slope, texture, other = _folds(row, grid, skull)
     warped_x, warped_y = x + 1.5 * texture, grid.y + 2.5 * other
     fissure = np.abs(folds) / np.sqrt(slope + np.float32(0.012))
     reach = np.clip((21 + 5 * texture - depth) * np.float32(1 / 9), 0, 1)
+    if skull.base > 0:
+        reach *= np.clip(skull.radius * 0.06 - 1.3, 0, 1)  # the brain stem has no sulci
     wide = np.clip(reach * (row["sulcus"] * (1 + 0.25 * texture)), 0, 4)
     if squeeze > 0.3:
-        side = np.clip(0.5 - grid.x * (np.sign(row["shift_here"]) / 30), 0, 1)
+        side = np.clip(0.5 - grid.x * (math.copysign(1, row["shift_here"]) / 30), 0, 1)
         wide *= 1 - min(squeeze / 7, 0.9) * side
     if skull.base > 0:
         wide *= 1 - 0.6 * skull.base
@@ -175,26 +182,26 @@ def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain
     return Brain(x, warped_y, depth, texture, fissure, sulci, reach, lateral, central, cisterns, edge)
 
 
-def _folds(row: Row, grid: Grid) -> tuple[Field, Field, Field, Field]:
-    """A smooth random field whose zero lines are the sulci, its squared slope, and two slower fields.
+def _folds(row: Row, grid: Grid, skull: Skull) -> tuple[Field, Field, Field, Field]:
+    """Give a smooth random field whose zero lines are the sulci, its squared slope, and two slower fields.
 
     The waves run in three dimensions, so that neighbouring slices of one patient show the same folds.
     """
     rng = np.random.default_rng(int(row["folds"]))
-    waves = 30
-    direction = rng.standard_normal((2 * waves, 3))
+    direction = rng.standard_normal((2 * WAVES, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    length = np.concatenate([rng.uniform(15, 27, waves), rng.uniform(32, 90, waves)])
+    length = np.concatenate([rng.uniform(15, 27, WAVES), rng.uniform(32, 90, WAVES)])
     vectors = direction * (2 * np.pi / length)[:, None]
-    phases = rng.uniform(0, 2 * np.pi, 2 * waves) + vectors[:, 2] * row["slice_position_mm"]
-    even = np.full(waves, (2 / waves) ** 0.5)
-    fold, slow = slice(None, waves), slice(waves, None)
-    field = grid.waves(vectors[fold, :2], phases[fold], even)
-    along = grid.waves(vectors[fold, :2], phases[fold] + np.pi / 2, even * vectors[fold, 0])
-    down = grid.waves(vectors[fold, :2], phases[fold] + np.pi / 2, even * vectors[fold, 1])
-    texture = grid.waves(vectors[slow, :2], phases[slow], even)
-    other = grid.waves(vectors[slow, ::-2], phases[slow] + 2, even)
-    return field, along * along + down * down, texture, other
+    phases = rng.uniform(0, 2 * np.pi, 2 * WAVES) + vectors[:, 2] * row["slice_position_mm"]
+    even = np.full(WAVES, (2 / WAVES) ** 0.5)
+    fast = Waves(grid, vectors[:WAVES, :2], phases[:WAVES])
+    slow = Waves(grid, vectors[WAVES:, :2], phases[WAVES:])
+    field, texture, other = fast.cosine(even), slow.cosine(even), slow.sine(even)
+    along, down = fast.sine(even * vectors[:WAVES, 0]), fast.sine(even * vectors[:WAVES, 1])
+    spokes = 17.0  # sulci run inwards rather than along the surface
+    field += 0.75 * np.sin(spokes * np.arctan2(skull.sin, skull.cos) + 1.8 * other)
+    slope = along * along + down * down + (0.28 * spokes**2) / (skull.radius + 8) ** 2
+    return field, slope, texture, other
 
 
 def _interhemispheric(row: Row, grid: Grid, level: float) -> Field | None:
@@ -215,7 +222,7 @@ def _ventricles(row: Row, x: Field, y: Field, edge: float, squeeze: float) -> tu
     across = np.abs(x)
     width: Field | float = size
     if squeeze > 0.3:
-        side = np.clip(0.5 - x * (np.sign(row["shift_here"]) / 16), 0, 1)
+        side = np.clip(0.5 - x * (math.copysign(1, row["shift_here"]) / 16), 0, 1)
         width = size * (1 - min(squeeze / 9, 0.8) * side)
     width = width * (1 + 4 * row["roll"] * np.clip(x * 0.06, -1, 1))
     parts = []

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from synthcohort.phantoms.head.anatomy import Brain, Row, Skull
-from synthcohort.phantoms.head.shapes import Field, Grid, blend, capsule, cover, ellipse, ramp, span
+from synthcohort.phantoms.head.anatomy import Row, Skull
+from synthcohort.phantoms.head.shapes import Field, Grid, Waves, blend, capsule, cover, ellipse, ramp, span
 
 AIR, FAT, MUSCLE, GLOBE = -1000.0, -90.0, 52.0, 14.0
 
@@ -20,16 +20,16 @@ def paint_base(image: Field, row: Row, grid: Grid, skull: Skull, texture: Field)
 
     below = 1 - ramp(level, 12, 24)
     if below > 0.02:  # muscles under the middle fossa, fat between them
-        carve(ellipse(across, y, (44 * wide, -34 * long), (20, 26)), MUSCLE - 70 * (texture > 0.9), below)
+        carve(ellipse(across, y, (44 * wide, -34 * long), (20, 26)), MUSCLE - np.float32(70) * (texture > 0.9), below)
     rng = np.random.default_rng(int(row["folds"]) + 2)
     vectors, phases = rng.normal(0, 0.62, (24, 2)), rng.uniform(0, 2 * np.pi, 24)
-    cells = cover(grid.waves(vectors, phases, np.full(24, 0.29)) + 0.25, 0.6)
+    cells = cover(Waves(grid, vectors, phases).cosine(np.full(24, 0.29)) + 0.25, 0.6)
     if (mastoid := span(level, 8, 34, 5)) > 0.05:
         shape = capsule(across, y, (52 * wide, 14), (60 * wide, 26), 9 * mastoid)
         carve(shape, 500 + (AIR - 500) * cells, min(row["sinus_air"], 1))
     if (sphenoid := span(level, 10, 30, 5)) > 0.05:
         septum = np.abs(x - 2) < 0.8
-        carve(ellipse(x, y, (1, -22), (13 * sphenoid, 11 * sphenoid)), AIR + 1200 * septum, min(row["sinus_air"], 1))
+        carve(ellipse(x, y, (1, -22), (13 * sphenoid, 11 * sphenoid)), AIR + np.float32(1200) * septum, min(row["sinus_air"], 1))
     if (ethmoid := span(level, 4, 24, 5)) > 0.05:
         carve(ellipse(x, y, (0, -54 * long), (12 * ethmoid, 20)), AIR + 900 * (1 - cells))
     if (orbit := span(level, 8, 27, 6)) > 0.05:
@@ -47,8 +47,8 @@ def paint_ears(image: Field, row: Row, grid: Grid) -> None:
     size = span(row["level"], 6, 30, 8)
     if size < 0.05:
         return
-    reach = row["half_width"] + row["skull"] + row["scalp"] + 5
+    reach = row["half_width"] + row["skull"] + row["scalp"]
     x, y = np.abs(grid.x), grid.y
-    outer = capsule(x, y, (reach, 4), (reach + 9, 24), 4.5 * size)
-    blend(image, cover(outer, grid.pixel + 0.5) * 0.95, 20.0)
-    blend(image, cover(capsule(x, y, (reach + 3, 8), (reach + 8, 20), 2.2 * size), grid.pixel + 0.5), AIR)
+    outer = capsule(x, y, (reach - 7, 4), (reach + 4, 24), 4.0 * size)
+    blend(image, cover(outer, grid.pixel + 0.5), 30.0)
+    blend(image, cover(capsule(x, y, (reach, 13), (reach + 3, 20), 1.8 * size), grid.pixel + 0.5), FAT)

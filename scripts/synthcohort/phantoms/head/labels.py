@@ -1,5 +1,7 @@
 """The findings of head CT, how often they occur, and which occur together."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +30,11 @@ NATURAL_PREVALENCE = {
 """Share of slices in the RSNA 2019 haemorrhage challenge (Flanders et al. 2020, doi:10.1148/ryai.2020190211)."""
 
 VISIBLE_SHARE = {
-    "epidural": 0.33,
-    "intraparenchymal": 0.33,
-    "intraventricular": 0.33,
-    "subarachnoid": 0.33,
-    "subdural": 0.33,
+    "epidural": 0.452,
+    "intraparenchymal": 0.291,
+    "intraventricular": 0.5,
+    "subarachnoid": 0.338,
+    "subdural": 0.67,
 }
 """Share of an affected patient's slices on which the lesion shows; measured on 20 000 drawn patients."""
 
@@ -88,7 +90,7 @@ def draw_lesions(uniform: NDArray[np.float64], minimum_prevalence: float) -> dic
     combinations: list[tuple[dict[str, bool], float]] = [({}, 1.0)]
     present: dict[str, NDArray[np.bool_]] = {}
     for index, (name, causes) in enumerate(_CAUSES):
-        spared = [np.prod([1 - causes[cause] for cause in causes if has[cause]]) for has, _ in combinations]
+        spared = [math.prod(1 - causes[cause] for cause in causes if has[cause]) for has, _ in combinations]
         total = sum(weight * share for (_, weight), share in zip(combinations, spared, strict=True))
         alone = max(0.0, 1 - (1 - wanted[name]) / total)
         combinations = [

@@ -24,28 +24,28 @@ class Dice:
         self._uniform, self._used = uniform, 0
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Column:
-        """Between `low` and `high`."""
+        """Draw between `low` and `high`."""
         self._used += 1
         return low + (high - low) * self._uniform[:, self._used - 1]
 
     def normal(self, mean: float, deviation: float) -> Column:
-        """Normal, cut at 2.6 standard deviations."""
+        """Draw from a normal distribution, cut at 2.6 standard deviations."""
         return mean + deviation * np.clip(ndtri(np.clip(self.uniform(), 1e-9, 1 - 1e-9)), -2.6, 2.6)
 
     def lognormal(self, median: float, spread: float, low: float, high: float) -> Column:
-        """Log-normal, cut at `low` and `high`."""
+        """Draw from a log-normal distribution, cut at `low` and `high`."""
         return np.clip(np.exp(self.normal(np.log(median), spread)), low, high)
 
     def chance(self, probability: float | Column) -> NDArray[np.bool_]:
-        """True with `probability`."""
+        """Say True with `probability`."""
         return self.uniform() < probability
 
     def side(self) -> Column:
-        """Left or right: −1 or 1."""
+        """Pick left or right: −1 or 1."""
         return np.where(self.chance(0.5), 1.0, -1.0)
 
     def choice(self, values: tuple[float, ...], shares: tuple[float, ...]) -> Column:
-        """One of `values`, as often as its share."""
+        """Pick one of `values`, as often as its share."""
         edges = np.cumsum(shares) / np.sum(shares)
         return np.asarray(values)[np.searchsorted(edges[:-1], self.uniform(), side="right")]
 
@@ -62,7 +62,7 @@ def simulate(uniform: NDArray[np.float64], minimum_prevalence: float) -> Table:
 
 
 def _anatomy(dice: Dice) -> Table:
-    """The head as it is without a lesion."""
+    """Draw the head as it is without a lesion."""
     male, age = dice.chance(0.54), np.clip(dice.normal(58, 19), 18, 95)
     size = dice.normal(1, 0.025) * np.where(male, 1.02, 0.97)
     atrophy = np.clip((age - 25) / 75 + dice.normal(0, 0.15), 0, 1)
@@ -98,7 +98,7 @@ def _anatomy(dice: Dice) -> Table:
 
 
 def _scan(dice: Dice) -> Table:
-    """How the head lay in the scanner, and how the slices were reconstructed."""
+    """Draw how the head lay in the scanner, and how the slices were reconstructed."""
     return {
         "field_mm": dice.uniform(208, 246),
         "rotation": dice.normal(0, 0.07),
@@ -108,7 +108,7 @@ def _scan(dice: Dice) -> Table:
         "shift_y": dice.normal(0, 4),
         "thickness_mm": dice.choice((5.0, 2.5, 1.25), (0.75, 0.18, 0.07)),
         "sharpness": dice.uniform(),
-        "noise": dice.lognormal(2.9, 0.28, 1.5, 5.5),
+        "noise": dice.lognormal(3.0, 0.24, 1.6, 5.0),
         "beam": dice.uniform(0.2, 1.0),
         "offset": dice.normal(0, 1.0),
         "holder": dice.uniform(),
@@ -116,7 +116,7 @@ def _scan(dice: Dice) -> Table:
 
 
 def _epidural(dice: Dice, table: Table) -> Table:
-    """A lens at the inner table, most often temporal or parietal."""
+    """Draw a lens at the inner table, most often temporal or parietal."""
     thickness = dice.lognormal(11, 0.42, 4, 30)
     return {
         "epidural_side": dice.side(),
@@ -131,13 +131,15 @@ def _epidural(dice: Dice, table: Table) -> Table:
 
 
 def _subdural(dice: Dice, table: Table) -> Table:
-    """A crescent along the convexity; acute, subacute (as dense as the brain), chronic or mixed."""
+    """Draw a crescent along the convexity; acute, subacute (as dense as the brain), chronic or mixed."""
     kind = dice.choice((0, 1, 2, 3), (0.62, 0.12, 0.14, 0.12))
     thickness = dice.lognormal(8, 0.45, 2.8, 24) * np.where(kind >= 2, 1.25, 1)
+    both = dice.chance(np.where(kind >= 2, 0.3, 0.05)).astype(np.float64)
+    thickness *= 1 - 0.3 * both
     acute, iso, old = dice.normal(63, 6), dice.normal(39, 4), dice.normal(20, 4)
     return {
         "subdural_side": dice.side(),
-        "subdural_both": dice.chance(np.where(kind >= 2, 0.3, 0.05)).astype(np.float64),
+        "subdural_both": both,
         "subdural_angle": dice.normal(0.0, 0.35),
         "subdural_extent": dice.uniform(0.85, 1.5),
         "subdural_thickness": thickness,
@@ -150,14 +152,18 @@ def _subdural(dice: Dice, table: Table) -> Table:
 
 
 def _intraparenchymal(dice: Dice, table: Table) -> Table:
-    """An irregular blob: deep, lobar, cerebellar, or contusions close to the skull."""
+    """Draw an irregular blob: deep, lobar, cerebellar, or contusions close to the skull."""
     site = dice.choice((0, 1, 2, 3, 4), (0.26, 0.14, 0.34, 0.08, 0.18)).astype(int)
     side = dice.side()
     lobar, fossa = dice.uniform(-1.1, 1.2), dice.uniform(-0.2, 1)
     far = dice.uniform(0.5, 0.72)
     frontal = dice.chance(0.55)
-    x = np.choose(site, [26.0 + 0 * far, 11.0 + 0 * far, far * 62 * np.cos(lobar), 22 * fossa, np.where(frontal, 20, 44)])
-    y = np.choose(site, [-3.0 + 0 * far, 8.0 + 0 * far, far * 76 * np.sin(lobar), 40.0 - 12 * far, np.where(frontal, -58, -22)])
+    x = np.choose(
+        site, [26.0 + 0 * far, 11.0 + 0 * far, far * 62 * np.cos(lobar), 22 * fossa, np.where(frontal, 20, 44)]
+    )
+    y = np.choose(
+        site, [-3.0 + 0 * far, 8.0 + 0 * far, far * 76 * np.sin(lobar), 40.0 - 12 * far, np.where(frontal, -58, -22)]
+    )
     level = np.choose(site, [60.0, 60.0, 55 + 50 * dice.uniform(), 24.0, np.where(frontal, 48, 40)])
     radius = dice.lognormal(11.5, 0.42, 4.5, 30) * np.choose(site, [1, 0.75, 1.1, 0.9, 0.75])
     old = dice.chance(0.14)
@@ -171,13 +177,13 @@ def _intraparenchymal(dice: Dice, table: Table) -> Table:
         "intraparenchymal_reach": radius * dice.uniform(0.9, 1.4) + 5,
         "intraparenchymal_rough": dice.uniform(0.12, 0.42),
         "intraparenchymal_hu": np.where(old, dice.normal(44, 3), dice.normal(63, 5)),
-        "intraparenchymal_oedema": np.where(old, 1.5, 1.0) * dice.uniform(1.5, 9),
+        "intraparenchymal_oedema": np.where(old, 1.5, 1.0) * dice.uniform(2, 12),
         "intraparenchymal_satellites": np.where(site == 4, 2.0, np.where(dice.chance(0.2), 1.0, 0.0)),
     }
 
 
 def _intraventricular(dice: Dice, table: Table) -> Table:
-    """Blood in the ventricles: a layer in the dependent horns, or a cast."""
+    """Draw blood in the ventricles: a layer in the dependent horns, or a cast."""
     return {
         "intraventricular_amount": dice.uniform(),
         "intraventricular_side": dice.choice((-1, 0, 1), (0.25, 0.5, 0.25)),
@@ -188,7 +194,7 @@ def _intraventricular(dice: Dice, table: Table) -> Table:
 
 
 def _subarachnoid(dice: Dice, table: Table) -> Table:
-    """Thin dense lines: in the basal cisterns and Sylvian fissures (aneurysm), or in some sulci (trauma)."""
+    """Draw thin dense lines: in the basal cisterns and Sylvian fissures (aneurysm), or in some sulci (trauma)."""
     return {
         "subarachnoid_basal": dice.chance(0.38).astype(np.float64),
         "subarachnoid_side": dice.side(),
@@ -202,10 +208,10 @@ def _subarachnoid(dice: Dice, table: Table) -> Table:
 
 
 def _mass_effect(dice: Dice, table: Table) -> Table:
-    """How far the midline is pushed, and a swollen scalp where the head was hit."""
+    """Work out how far the midline is pushed, and a swollen scalp where the head was hit."""
     spared = 1 - 0.45 * table["atrophy"]
     epidural = table["has_epidural"] * np.maximum(table["epidural_thickness"] - 6, 0) * 0.45
-    subdural = table["has_subdural"] * np.maximum(table["subdural_thickness"] - 3, 0) * 0.6
+    subdural = table["has_subdural"] * np.maximum(table["subdural_thickness"] - 4, 0) * 0.8
     subdural *= 1 - table["subdural_both"]
     inner = table["has_intraparenchymal"] * np.maximum(table["intraparenchymal_radius"] - 9, 0) * 0.4
     shift = -(

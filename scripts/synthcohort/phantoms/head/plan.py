@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 
 from synthcohort.phantoms.head.labels import FINDINGS, LESIONS, MINIMUM_AREA_MM2
-from synthcohort.phantoms.head.lesions import scene_of
+from synthcohort.phantoms.head.lesions import Scene
 from synthcohort.phantoms.head.patients import MOST_SLICES, NOMINAL_HEIGHT, PATIENT_DRAWS, simulate
 
 FEWEST_SLICES = 3
 LOWEST_LEVEL, HIGHEST_LEVEL = 8.0, 124.0
-LABEL_SIDE = 64
+LABEL_SIDE = 48
 """Labels follow from the areas that lesions cover on a grid of this side."""
 
 
@@ -33,7 +33,9 @@ def plan_images(patients: int, seed: int, minimum_prevalence: float) -> pd.DataF
         of a 512² matrix), ``slice_position_mm`` (above the skull base), ``thickness_mm``, and what `draw_images` needs.
         The rows of a patient depend on nothing but `seed`, the patient's number and `minimum_prevalence`.
     """
-    draws = [np.random.default_rng([seed, patient]).random(PATIENT_DRAWS + 2 * MOST_SLICES) for patient in range(patients)]
+    draws = [
+        np.random.default_rng([seed, patient]).random(PATIENT_DRAWS + 2 * MOST_SLICES) for patient in range(patients)
+    ]
     uniform = np.array(draws).reshape(patients, PATIENT_DRAWS + 2 * MOST_SLICES)
     people = pd.DataFrame(simulate(uniform[:, :PATIENT_DRAWS], minimum_prevalence))
     people.insert(0, "patient", np.arange(patients))
@@ -64,13 +66,24 @@ def _mass_effect_here(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(shift_here=shift, ventricle_size=np.minimum(rows["ventricles"] + blocked, 2.2))
 
 
+def _may_show(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """Say False where a lesion certainly ends above or below the slice, to spare laying it out."""
+    if name == "intraventricular":
+        return rows["level"].between(8, 108).to_numpy()
+    satellites = 26 if name == "intraparenchymal" else 0
+    near = np.abs(rows["level"] - rows[f"{name}_level"]) < rows[f"{name}_reach"] + satellites
+    if name == "subarachnoid":
+        near = np.where(rows["subarachnoid_basal"] > 0, rows["level"].between(12, 84), near)
+    return np.asarray(near)
+
+
 def _labels(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Label a lesion where it covers enough of the slice."""
-    labels = {name: rows[f"has_{name}"].to_numpy(np.int8).copy() for name in LESIONS}
+    labels = {name: (rows[f"has_{name}"].to_numpy(bool) & _may_show(rows, name)).astype(np.int8) for name in LESIONS}
     candidates = np.flatnonzero(np.any(list(labels.values()), axis=0))
     trial = rows.iloc[candidates].assign(**{name: labels[name][candidates] for name in LESIONS})
     for index, row in zip(candidates, trial.to_dict("records"), strict=True):
-        scene = scene_of(row, LABEL_SIDE)  # type: ignore[arg-type]
+        scene = Scene(row, LABEL_SIDE)  # type: ignore[arg-type]
         for name in LESIONS:
             if labels[name][index]:
                 covered = scene.lesions.get(name)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from synthcohort.phantoms.drawing import Drawing
-from synthcohort.phantoms.head.anatomy import Row, neck_mm
+from synthcohort.phantoms.head.anatomy import Row, neck_mm, size_at
 from synthcohort.phantoms.head.base import paint_base, paint_ears
 from synthcohort.phantoms.head.labels import FINDINGS
-from synthcohort.phantoms.head.lesions import Scene, scene_of
+from synthcohort.phantoms.head.lesions import Scene
+from synthcohort.phantoms.head.patients import NOMINAL_HEIGHT
 from synthcohort.phantoms.head.shapes import Field, Grid, blend, capsule, cover, cover_line, ellipse, ramp, span
 
 AIR, FAT, SKIN, FLUID, FALX = -1000.0, -85.0, 25.0, 7.0, 50.0
@@ -37,7 +38,7 @@ def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
     images = np.empty((len(rows), side, side), np.float32)
     masks = np.zeros((len(rows), side, side), np.uint16)
     for index, row in enumerate(rows.to_dict("records")):
-        scene = scene_of(row, side)  # type: ignore[arg-type]
+        scene = Scene(row, side)  # type: ignore[arg-type]
         images[index] = scan(scene.row, scene.grid, paint(scene), seed)
         for bit, finding in enumerate(FINDINGS):
             if finding.name in scene.lesions:
@@ -57,7 +58,9 @@ def paint(scene: Scene) -> Field:
     # Muscle lies on the bone: thin on the vault, thick at the temples and in the neck.
     behind = neck_mm(row["level"]) * np.maximum(skull.sin, 0) ** 2
     temple = 5 * span(row["level"], 20, 62, 14) * np.clip(1.6 * np.abs(skull.cos) - 0.7 - 0.4 * skull.sin, 0, 1)
-    soft += (50 - soft) * (cover(0.9 * behind + temple + skull.outer, 1.5 * edge) * np.clip(behind + temple, 0, 2) * 0.5)
+    soft += (50 - soft) * (
+        cover(0.9 * behind + temple + skull.outer, 1.5 * edge) * np.clip(behind + temple, 0, 2) * 0.5
+    )
     if row["swelling_mm"] > 0:
         toward = row["swelling_side"] * math.cos(row["swelling_angle"]) * skull.cos
         toward = toward + math.sin(row["swelling_angle"]) * skull.sin
@@ -69,7 +72,7 @@ def paint(scene: Scene) -> Field:
     blend(image, cover(skull.outer, skull.edge), bone)
     if skull.base > 0:
         paint_base(image, row, grid, skull, scene.brain.texture)
-    blend(image, cover(skull.inner, skull.edge), _inside(scene))
+    blend(image, scene.within, _inside(scene))
     return image
 
 
@@ -108,7 +111,7 @@ def _inside(scene: Scene) -> Field:
 
 def _tissue(scene: Scene) -> Field:
     """Grey and white matter."""
-    row, brain, grid, level = scene.row, scene.brain, scene.grid, scene.row["level"]
+    row, brain, level = scene.row, scene.brain, scene.row["level"]
     across, gain = np.abs(brain.x), row["gray"] - row["white"]
     ribbon = cover(3.6 - brain.depth, brain.edge)
     folded = cover(3.9 - brain.fissure, brain.edge) * np.minimum(brain.sulcal_reach * 1.6, 1)
@@ -139,7 +142,7 @@ def _tissue(scene: Scene) -> Field:
             wedge = (cos * brain.x + sin * brain.y) - 2.2 * np.abs(cos * brain.y - sin * brain.x) - 16 - 26 * away
             tissue -= 14 * cover(wedge + 4 * brain.texture, 6.0)
     if scene.oedema is not None:
-        tissue -= scene.oedema * (9 - 4 * gray)
+        tissue -= scene.oedema * (11 - 3 * gray)
     return tissue + np.float32(0.9) * brain.texture
 
 
@@ -173,7 +176,8 @@ def scan(row: Row, grid: Grid, image: Field, seed: int) -> Field:
         image -= petrous * (15 * band + 2.5 * streak)
     rng = np.random.default_rng([seed, int(row["patient"]), int(row["study"]), int(row["instance"])])
     noise = rng.standard_normal(image.shape, np.float32)
-    image += _correlate(noise, row, grid) * (1 + 0.35 * np.clip(1 - radius, 0, 1))
+    path = 0.5 + 0.5 * size_at(row["level"], NOMINAL_HEIGHT)
+    image += _correlate(noise, row, grid) * (path * (1 + 0.35 * np.clip(1 - radius, 0, 1)))
     return np.clip(image, -1024, 3071)
 
 
@@ -181,9 +185,9 @@ def _holder(image: Field, row: Row, grid: Grid) -> None:
     """Paint the head holder behind the head: a thin shell, filled with foam."""
     gap = row["half_length"] + row["skull"] + 16 + 8 * row["holder"]
     column, line = grid.column, grid.row[:, None]
-    shell = gap - line - (0.0055 + 0.003 * row["holder"]) * column**2
-    below = (image < -500) & (line > 0)
-    blend(image, cover_line(np.abs(shell), 2.2, grid.pixel + 0.6) * below, 110.0)
+    shell = gap - line - (0.002 + 0.003 * row["holder"]) * column**2
+    below = (image < -500) & (np.abs(column) < 45 + 40 * row["holder"]) & (line > 0)
+    blend(image, cover_line(np.abs(shell), 3.0, grid.pixel + 0.6) * below, 25.0 + 60 * row["holder"])
 
 
 def _correlate(noise: Field, row: Row, grid: Grid) -> Field:
@@ -191,10 +195,10 @@ def _correlate(noise: Field, row: Row, grid: Grid) -> Field:
 
     Thin slices and sharp kernels are noisier; larger pixels average noise away.
     """
-    blur = (1.3 - 0.9 * row["sharpness"]) / grid.pixel
-    side = blur / (1 + 2 * blur)
+    blur = (1.7 - 1.1 * row["sharpness"]) / grid.pixel
+    side = min(blur / (1 + 2 * blur), 0.28)
     for axis in (0, 1):
         noise = (1 - 2 * side) * noise + side * (np.roll(noise, 1, axis) + np.roll(noise, -1, axis))
     gain = (1 - 2 * side) ** 2 + 2 * side**2
-    deviation = row["noise"] * (0.8 + 0.5 * row["sharpness"]) * (5 / row["thickness_mm"]) ** 0.25
+    deviation = row["noise"] * (0.8 + 0.4 * row["sharpness"]) * (5 / row["thickness_mm"]) ** 0.15
     return noise * (deviation * min(1.0, (0.9 / grid.pixel) ** 0.5) / gain)

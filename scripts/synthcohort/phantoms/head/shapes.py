@@ -4,12 +4,13 @@ Everything is drawn from signed distances (positive inside), so that a scene loo
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
-"""float32 ``[side, side]``, one value per pixel."""
+Field = NDArray[Any]
+"""float32 ``[side, side]``, one value per pixel (NumPy's stubs take float32 times a number for float64)."""
 
 
 def cover(distance: Field, edge: float) -> Field:
@@ -36,9 +37,7 @@ def capsule(x: Field, y: Field, start: tuple[float, float], end: tuple[float, fl
     return radius - np.sqrt((px - along * dx) ** 2 + (py - along * dy) ** 2)
 
 
-def ellipse(
-    x: Field, y: Field, center: tuple[float, float], radii: tuple[float, float], angle: float = 0.0
-) -> Field:
+def ellipse(x: Field, y: Field, center: tuple[float, float], radii: tuple[float, float], angle: float = 0.0) -> Field:
     """Approximate signed distance to an ellipse turned by `angle` radians."""
     px, py = x - center[0], y - center[1]
     if angle:
@@ -94,19 +93,32 @@ class Grid:
         self.x: Field = self.cos * self.column + self.sin * self.row[:, None]
         self.y: Field = self.cos * self.row[:, None] - self.sin * self.column
 
-    def waves(self, vectors: NDArray[np.float64], phases: NDArray[np.float64], amplitudes: NDArray[np.float64]) -> Field:
-        """Sum plane waves ``amplitude · cos(vector · (x, y) + phase)``; one small matrix product draws them all.
 
-        Parameters
-        ----------
-        vectors : numpy.ndarray
-            float64 ``[waves, 2]`` in radians per millimetre.
-        phases, amplitudes : numpy.ndarray
-            float64 ``[waves]``.
-        """
-        kx, ky = vectors[:, 0], vectors[:, 1]
-        u = np.outer(kx * self.cos - ky * self.sin, self.column) + phases[:, None]
-        v = np.outer(ky * self.cos + kx * self.sin, self.row)
-        across = np.concatenate([np.cos(u), -np.sin(u)]).astype(np.float32)
-        down = np.concatenate([np.cos(v) * amplitudes[:, None], np.sin(v) * amplitudes[:, None]]).astype(np.float32)
-        return down.T @ across
+class Waves:
+    """Plane waves over a grid: the sum of many costs one small matrix product.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where they run.
+    vectors : numpy.ndarray
+        float64 ``[waves, 2]`` in radians per millimetre.
+    phases : numpy.ndarray
+        float64 ``[waves]``.
+    """
+
+    def __init__(self, grid: Grid, vectors: NDArray[np.float64], phases: NDArray[np.float64]) -> None:
+        kx, ky = vectors[:, :1], vectors[:, 1:2]
+        u = ((kx * grid.cos - ky * grid.sin) * grid.column + phases[:, None]).astype(np.float32)
+        v = ((ky * grid.cos + kx * grid.sin) * grid.row).astype(np.float32)
+        self._cos_u, self._sin_u, self._cos_v, self._sin_v = np.cos(u), np.sin(u), np.cos(v), np.sin(v)
+
+    def cosine(self, amplitudes: NDArray[np.float64]) -> Field:
+        """Sum of ``amplitude · cos(vector · (x, y) + phase)``."""
+        scale = amplitudes.astype(np.float32)[:, None]
+        return (self._cos_v * scale).T @ self._cos_u - (self._sin_v * scale).T @ self._sin_u
+
+    def sine(self, amplitudes: NDArray[np.float64]) -> Field:
+        """Sum of ``amplitude · sin(vector · (x, y) + phase)``."""
+        scale = amplitudes.astype(np.float32)[:, None]
+        return (self._sin_v * scale).T @ self._cos_u + (self._cos_v * scale).T @ self._sin_u
