@@ -227,25 +227,13 @@ def set_voi_lut(dataset: Dataset, first: int, table: NDArray[np.uint16], bits: i
     dataset.VOILUTSequence = [item]
 
 
-def encode_pixels(dataset: Dataset, syntax: str) -> None:
-    """Replace native pixel values by their encoding in `syntax`; native syntaxes leave them as they are."""
-    if syntax in NATIVE:
-        return
-    dtype = "<i2" if dataset.PixelRepresentation else "<u2"
-    stored = np.frombuffer(dataset.PixelData, dtype).reshape(dataset.Rows, dataset.Columns)
-    stream = compress(stored, dataset.BitsStored, dataset.PhotometricInterpretation, syntax)
-    element = DataElement(0x7FE00010, "OB", encapsulate([stream]))
-    element.is_undefined_length = True
-    dataset.add(element)
-
-
 def file_bytes(dataset: Dataset, syntax: str) -> bytes:
     """Write an object as a DICOM file (PS3.10) into memory, its pixels as they are.
 
     Parameters
     ----------
     dataset : pydicom.Dataset
-        The object; `SOPClassUID` and `SOPInstanceUID` are set.
+        The object; `SOPClassUID` and `SOPInstanceUID` are set. Its file meta information is replaced.
     syntax : str
         Name of the transfer syntax that its pixels are in, one of `TRANSFER_SYNTAXES`.
 
@@ -268,10 +256,19 @@ def file_bytes(dataset: Dataset, syntax: str) -> bytes:
 
 
 def dicom_bytes(dataset: Dataset, syntax: str) -> bytes:
-    """Encode the native pixels of an object in `syntax` and write it; the object itself stays as it is."""
-    encoded = copy_object(dataset)
-    encode_pixels(encoded, syntax)
-    return file_bytes(encoded, syntax)
+    """Encode the native pixels of an object in `syntax`, in place, and write it as a file."""
+    if syntax not in NATIVE:
+        dtype = "<i2" if dataset.PixelRepresentation else "<u2"
+        stored = np.frombuffer(dataset.PixelData, dtype).reshape(dataset.Rows, dataset.Columns)
+        put_stream(dataset, compress(stored, dataset.BitsStored, dataset.PhotometricInterpretation, syntax))
+    return file_bytes(dataset, syntax)
+
+
+def put_stream(dataset: Dataset, stream: bytes) -> None:
+    """Replace an object's pixels by the compressed stream of one frame (PS3.5 A.4)."""
+    element = DataElement(0x7FE00010, "OB", encapsulate([stream]))
+    element.is_undefined_length = True
+    dataset.add(element)
 
 
 def _code(value: str, meaning: str) -> Dataset:

@@ -138,22 +138,22 @@ class Chunk:
         records: list[dict[str, Any]] = [
             dict(zip(self.rows.columns, values, strict=True)) for values in self.rows.itertuples(index=False, name=None)
         ]
-        studies: dict[tuple[Any, ...], Study] = {}
+        people: dict[int, Identity] = {}
+        studies: dict[tuple[int, int, str], Study] = {}
         for place, (number, row) in enumerate(zip(self.rows.index, records, strict=True)):
-            key = (row["patient"], row["study"], row.get("view", ""))
+            patient = int(row["patient"])
+            key = (patient, int(row["study"]), str(row.get("view", "")))
+            if patient not in people:
+                people[patient] = Identity(self.cohort, self.phantom.anatomy, self.phantom.seed, row)
             if key not in studies:
-                studies[key] = Study(self.phantom, self.cohort, self._identity(row["patient"]), *key[1:])
+                studies[key] = Study(self.phantom, people[patient], *key[1:])
+                (self.folder / "dicom" / studies[key].folder).mkdir(parents=True, exist_ok=True)
             study = studies[key]
             spacing = float(drawing.spacing[place])
             image = study.make(row, drawing.images[place], drawing.masks[place], spacing)
-            yield self._write(study, image, f"IM{int(row['instance']):06d}", "")
             if number in self.faults:
                 yield self._write(study, image, f"IX{number:06d}", self.faults[number])
-
-    def _identity(self, patient: int) -> Identity:
-        first = self.rows[self.rows["patient"] == patient].iloc[0]
-        phantom = self.phantom
-        return Identity(self.cohort, phantom.anatomy, phantom.seed, int(patient), first["sex"], float(first["age"]))
+            yield self._write(study, image, f"IM{int(row['instance']):06d}", "")
 
     def _write(self, study: "Study", image: "Written", name: str, fault: str) -> dict[str, Any]:
         """Write one file, good or unfit, and the mask of a good one; return its row of the ground truth."""
@@ -167,9 +167,7 @@ class Chunk:
         else:
             content = write.dicom_bytes(image.dataset, study.storage.syntax)
         path = Path(study.folder, name + SUFFIXES.get(fault, ".dcm"))
-        place = self.folder / "dicom" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        (self.folder / "dicom" / path).write_bytes(content)
         mask_digest = ""
         if not fault and image.mask.any():
             mask_digest = _write_mask(self.folder / "masks" / f"{uid}.png", image.mask)
@@ -195,19 +193,19 @@ class Written:
 class Study:
     """One study of one patient: how it is stored, and the object that its images start from."""
 
-    def __init__(self, phantom: Phantom, cohort: str, identity: Identity, number: int, view: str) -> None:
+    def __init__(self, phantom: Phantom, identity: Identity, number: int, view: str) -> None:
         self.identity = identity
         self.number = number
         self.storage = choose_storage(phantom.anatomy, view, phantom.side, identity.study_seed(number))
         self.folder = f"{identity.folder}/{identity.day(number):%Y%m%d}_{self.storage.modality}_{number}"
-        self._object = identity.study_object(number, view, self.storage)
+        self._shared = identity.study_object(number, view, self.storage)
 
     def make(
         self, row: dict[str, Any], image: NDArray[np.float32], mask: NDArray[np.uint16], spacing: float
     ) -> Written:
         """Turn a drawn image (see `store_pixels`) with its row of the plan into an object."""
         stored, framed, offset = store_pixels(image, mask, self.storage)
-        dataset = write.copy_object(self._object)
+        dataset = write.copy_object(self._shared)
         uid = write.make_uid(*self.identity.key, self.number, row["instance"], "image")
         set_image(dataset, row, spacing, image.shape, offset, uid)
         write.set_pixels(dataset, stored, self.storage.bits, self.storage.photometric, self.storage.padding)

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydicom import DataElement, Dataset
-from pydicom.encaps import encapsulate
+from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, MRImageStorage
 
 from synthcohort.core.seeds import derive_seed
@@ -107,9 +106,7 @@ def _cut_pixels(dataset: Dataset) -> bytes:
 def _cut_jpeg(dataset: Dataset) -> bytes:
     """Stop a JPEG lossless stream half way; some decoders return garbage for it."""
     stream = compress(_stored(dataset), dataset.BitsStored, dataset.PhotometricInterpretation, "jpeg-lossless-sv1")
-    element = DataElement(0x7FE00010, "OB", encapsulate([stream[: len(stream) // 2]]))
-    element.is_undefined_length = True
-    dataset.add(element)
+    write.put_stream(dataset, stream[: len(stream) // 2])
     return write.file_bytes(dataset, "jpeg-lossless-sv1")
 
 

@@ -13,7 +13,6 @@ from synthcohort.phantoms.variety import Storage, set_storage
 
 STATEMENT = "SIMULATED PATIENT drawn by SynthCohort: not a person, not for clinical use."
 FIRST_DAY = date(2015, 1, 1)
-SLICE_THICKNESS = "5"
 
 
 class Identity:
@@ -26,21 +25,19 @@ class Identity:
     anatomy : {"head", "chest"}
     seed : int
         Seed of the drawing.
-    patient : int
-        Number of the patient.
-    sex : {"F", "M"}
-    age : float
-        Years, at the first study.
+    first : mapping
+        The patient's first row of the plan: `patient` (a number), `sex` (F or M) and `age` (years).
     """
 
-    def __init__(self, cohort: str, anatomy: str, seed: int, patient: int, sex: str, age: float) -> None:
+    def __init__(self, cohort: str, anatomy: str, seed: int, first: Mapping[str, Any]) -> None:
+        patient, age = int(first["patient"]), float(first["age"])
         self.key = (cohort, anatomy, seed, patient)
         self.seed = derive_seed(seed, "identity", cohort, anatomy, str(patient))
         rng = np.random.default_rng(self.seed)
         self.anatomy = anatomy
         self.patient_id = f"SIM-{anatomy[0].upper()}-{patient:06d}"
         self.name = f"PHANTOM^{anatomy.upper()}^{patient:06d}"
-        self.sex = sex
+        self.sex = first["sex"]
         self.first_day = FIRST_DAY + timedelta(days=int(rng.integers(0, 2500)))
         self.birth = self.first_day - timedelta(days=int(age * 365.25) + int(rng.integers(1, 365)))
 
@@ -100,12 +97,11 @@ class Identity:
 def _ct_details(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "ManufacturerModelName": str(rng.choice(["Head CT A", "Head CT B", "Head CT C"])),
-        "SeriesDescription": "SIMULATED HEAD 5MM",
+        "SeriesDescription": "SIMULATED HEAD",
         "BodyPartExamined": "HEAD",
         "KVP": str(rng.choice([100, 120, 120, 120, 140])),
         "XRayTubeCurrent": str(rng.integers(150, 400)),
         "ConvolutionKernel": str(rng.choice(["H30S", "H40S", "BRAIN"])),
-        "SliceThickness": SLICE_THICKNESS,
     }
 
 
@@ -147,4 +143,5 @@ def set_image(
     height = write.decimal_string(row["slice_position_mm"])
     dataset.PixelSpacing = [pixel, pixel]
     dataset.ImagePositionPatient = [write.decimal_string(left), write.decimal_string(top), height]
+    dataset.SliceThickness = write.decimal_string(row["thickness_mm"])
     dataset.SliceLocation = height

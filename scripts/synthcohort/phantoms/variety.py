@@ -182,10 +182,15 @@ def _pick(shares: Mapping[Choice, float], rng: np.random.Generator) -> Choice:
 
 
 def _choose_margins(side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Half of the studies keep the drawn matrix; the others lose or gain a few rows and columns."""
+    """Half of the studies keep the drawn matrix; the others lose or gain a few rows and columns.
+
+    One of the two sides always keeps its length at least, so that a study at the drawn resolution can use every image.
+    """
     if rng.random() < 0.5:
         return (0, 0, 0, 0)
     top, bottom, left, right = rng.integers(-(side // 40), side // 16, 4, endpoint=True).tolist()
+    if top + bottom < 0 and left + right < 0:
+        left, right = -left, -right
     return (top, bottom, left, right)
 
 
