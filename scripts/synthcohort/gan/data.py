@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthcohort.classify.batches import batch_positions
 from synthcohort.core.store import ImageStore
 from synthcohort.gan.layers import float_images
 
@@ -50,20 +51,10 @@ class TrainingImages:
         return self.take(np.arange(min(count, len(self.rows))))
 
     def batch(self, seed: int, step: int, size: int, horizontal_flip: bool) -> tuple[Tensor, Tensor]:
-        """Images (float −1..1) and labels of one step; every epoch is a permutation of its own."""
-        positions = self.positions(seed, step, size)
+        """Images (float −1..1) and labels of one step; every image comes once per epoch."""
+        positions = batch_positions(len(self.rows), size, step, seed)
         images = float_images(self.take(positions))
         if horizontal_flip:
             mirrored = torch.from_numpy(random_stream(seed, "mirror", step).random(size) < 0.5).to(self.device)
             images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
         return images, self.labels[torch.from_numpy(positions).to(self.device)]
-
-    def positions(self, seed: int, step: int, size: int) -> NDArray[np.int64]:
-        """Positions of a step's images: the permutations of all epochs, one after the other, cut into batches."""
-        total = len(self.rows)
-        first, last = step * size // total, ((step + 1) * size - 1) // total
-        order = np.concatenate(
-            [random_stream(seed, "order", epoch).permutation(total) for epoch in range(first, last + 1)]
-        )
-        start = step * size - first * total
-        return order[start : start + size]

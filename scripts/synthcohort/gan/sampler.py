@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import nn
 
 from synthcohort.core.atomic import file_digest, read_json
+from synthcohort.core.checkpoint import read_weights
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import track
 from synthcohort.core.store import Images, StoreInfo, write_store
@@ -27,18 +27,17 @@ def load_generator(folder: Path, device: torch.device) -> nn.Module:
     Raises
     ------
     UserError
-        When the family is unknown or the weights do not fit.
+        When the family is unknown, or the weights are damaged or do not fit.
     """
     card = read_json(folder / "generator.json")
     if card["family"] not in FAMILIES:
         raise UserError(f"generator.json: unknown family '{card['family']}'; there are {', '.join(FAMILIES)}.")
     generator = FAMILIES[card["family"]].generator(**card["architecture"])
+    weights = read_weights(folder / "generator.safetensors")
     try:
-        generator.load_state_dict(load_file(folder / "generator.safetensors"))
-    except Exception as error:
-        raise UserError(
-            f"generator.safetensors does not fit generator.json ({type(error).__name__}); train this generator again."
-        ) from error
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError("generator.safetensors does not fit generator.json ; train this generator again.") from error
     return place(generator, device).eval().requires_grad_(False)
 
 

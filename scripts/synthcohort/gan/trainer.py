@@ -15,14 +15,14 @@ import psutil
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from synthcohort.core import versions
 from synthcohort.core.atomic import atomic_path, value_digest, write_csv, write_json
+from synthcohort.core.checkpoint import RunFolder, write_weights
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
 from synthcohort.core.store import ImageStore
-from synthcohort.gan.checkpoint import load_checkpoint, lock_folder, save_checkpoint
 from synthcohort.gan.data import TrainingImages, random_stream
 from synthcohort.gan.family import Batch, Family, Players
 from synthcohort.gan.guide import Views
@@ -78,21 +78,20 @@ def train_generator(
     """
     if len(rows) == 0:
         raise UserError(f"{family.name}: there is no training image; choose a smaller level in the config's axes.")
-    with lock_folder(folder):
+    digest = value_digest(
+        {
+            "version": versions.GENERATOR,
+            "params": params_digest,
+            "family": family.name,
+            "settings": asdict(settings),
+            "seed": seed,
+            "data": [store.info.data_version, np.asarray(rows).tolist()],
+            "guide": weights_digest(guide),
+        }
+    )
+    with RunFolder(folder / "run", digest) as run:
         training = Training(store, rows, family, settings, seed, device, guide)
-        digest = value_digest(
-            {
-                "params": params_digest,
-                "family": family.name,
-                "settings": asdict(settings),
-                "seed": seed,
-                "data": store.info.data_version,
-                "rows": value_digest(np.asarray(rows).tolist()),
-                "guide": weights_digest(guide),
-            }
-        )
-        run = folder / "run"
-        state = load_checkpoint(run, digest)
+        state = run.load()
         if state is not None:
             training.load_state_dict(state)
             logger.info("%s: continues at %.1f kimg", family.name, training.kimg)
@@ -101,9 +100,9 @@ def train_generator(
             training.tick()
             last = training.step == training.steps
             if last or len(training.history) % GRID_TICKS == 0:
-                training.write_grid(run / f"samples-{training.kimg:07.1f}.png")
+                training.write_grid(run.path / f"samples-{training.kimg:07.1f}.png")
             if last or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                save_checkpoint(run, digest, training.state_dict())
+                run.save(training.state_dict())
                 saved = time.monotonic()
         training.write(folder)
 
@@ -237,12 +236,8 @@ class Training:
 
     def write(self, folder: Path) -> None:
         """Write what the rule declares, and the discriminator, which stays internal."""
-        for network, path in (
-            (self.players.discriminator, folder / "run" / "discriminator.safetensors"),
-            (self.average, folder / "generator.safetensors"),
-        ):
-            with atomic_path(path) as temporary:
-                save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, temporary)
+        write_weights(folder / "run" / "discriminator.safetensors", self.players.discriminator.state_dict())
+        write_weights(folder / "generator.safetensors", self.average.state_dict())
         write_csv(folder / "history.csv", pd.DataFrame(self.history))
         write_csv(folder / "timing.csv", pd.DataFrame(self.timing))
         settings = asdict(self.settings)
