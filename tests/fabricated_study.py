@@ -149,7 +149,7 @@ def history(path: Path, seed: int = 0, ticks: int = 40) -> Path:
             "r1": falling + rng.gamma(2, 0.02, ticks),
             "r2": falling + rng.gamma(2, 0.02, ticks),
             "kid": np.where(np.arange(ticks) % 4 == 3, falling, np.nan),
-            "memory_mb": 800.0,
+            "learning_rate": 0.001,
         }
     )
     table.to_csv(path, index=False)
@@ -206,7 +206,7 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
     table = metrics()
     cohorts, galleries, sheets = [], {}, {}
     figures, internal = folder / "figures", folder / "internal"
-    for seed, (cohort, findings) in enumerate(COHORTS.items()):
+    for seed, cohort in enumerate(COHORTS):
         real = store(folder / cohort / "real", cohort, seed=seed)
         synthetic = store(folder / cohort / "synthetic", cohort, seed=seed + 10)
         selection = pd.DataFrame({"row": range(len(real)), "patient_id": real.records["patient_id"]})

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from synthcohort.figures.numbers import AXIS_LABELS, beats_chance, level_text, one_axis, select
+from synthcohort.figures.numbers import AXIS_LABELS, NOT_TRAINED, TOO_FEW, level_text, one_axis, select, verdict
 from synthcohort.figures.style import (
     CHANCE,
     GREY,
@@ -34,16 +34,16 @@ COLUMNS = ["cohort", "axis", "level", "source", "finding", "value", "ci_low", "c
 
 
 def axis_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Tabulate what the figure of an axis shows: one row per point, with whether it beats chance.
+    """Tabulate what the figure of an axis shows: one row per point, with its verdict.
 
     Raises
     ------
     UserError
         When the metrics hold nothing for the axis.
     """
-    rows = select(one_axis(metrics, axis), "auroc", list(MEANS)).dropna(subset="value")
+    rows = select(one_axis(metrics, axis), "auroc", list(MEANS))
     rows = rows.sort_values(["cohort", "finding", "source", "position"], ignore_index=True)
-    return rows[COLUMNS].assign(beats_chance=beats_chance(rows), position=rows["position"])
+    return rows[COLUMNS].assign(verdict=verdict(rows), position=rows["position"])
 
 
 @styled
@@ -82,7 +82,7 @@ def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.D
     figure = Figure((width, PANEL_HEIGHT * len(means)), layout="constrained")
     panels = figure.subplots(len(means), len(cohorts), sharex="col", sharey=True, squeeze=False)
     figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
-    low = min(table["ci_low"].min(), table["value"].min(), CHANCE)
+    low = float(np.nanmin([*table["ci_low"], *table["value"], CHANCE]))
     panels[0, 0].set_ylim(max(0.0, low - 0.03), 1.0)
     for row, mean in enumerate(means):
         for column, cohort in enumerate(cohorts):
@@ -99,7 +99,7 @@ def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.D
 def _same_means(table: pd.DataFrame) -> bool:
     """Whether the mean over common findings is absent or equals the plain mean everywhere."""
     wide = table.pivot_table(index=["cohort", "level", "source"], columns="finding", values="value")
-    return "mean_common" not in wide or "mean" not in wide or bool(np.allclose(wide["mean"], wide["mean_common"]))
+    return "mean_common" not in wide or "mean" not in wide or np.allclose(wide["mean"], wide["mean_common"])
 
 
 def _title(panel: Axes, cohort: str, simulated: bool) -> None:
@@ -109,7 +109,9 @@ def _title(panel: Axes, cohort: str, simulated: bool) -> None:
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
-    sources = ordered_sources(rows["source"])
+    sources = ordered_sources(rows.loc[rows["verdict"] != TOO_FEW, "source"])
+    if not sources:
+        panel.text(0.5, 0.5, f"{TOO_FEW}\nfor a mean", transform=panel.transAxes, ha="center", color=GREY)
     for number, source in enumerate(sources):
         _draw_source(panel, rows[rows["source"] == source], source, DODGE * (number - (len(sources) - 1) / 2))
     panel.axhline(CHANCE, color=GREY, linewidth=0.8, dashes=(4, 3), zorder=1)
@@ -123,8 +125,8 @@ def _draw_source(panel: Axes, rows: pd.DataFrame, source: str, dodge: float) -> 
     transform = panel.transData + shift
     panel.plot(rows["position"], rows["value"], color=style.color, linestyle=style.line, transform=transform)
     panel.vlines(rows["position"], rows["ci_low"], rows["ci_high"], style.color, linewidth=0.9, transform=transform)
-    for beats, part in rows.groupby("beats_chance"):
-        face = style.color if beats else "white"
+    for found, part in rows.groupby("verdict"):
+        face = "white" if found == NOT_TRAINED else style.color
         panel.plot(part["position"], part["value"], style.marker, color=style.color, mfc=face, transform=transform)
 
 

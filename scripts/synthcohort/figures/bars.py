@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from synthcohort.core.errors import UserError
-from synthcohort.figures.numbers import beats_chance, level_text, select
+from synthcohort.figures.numbers import NOT_TRAINED, TOO_FEW, level_text, select, verdict
 from synthcohort.figures.style import (
     CHANCE,
     GREY,
@@ -55,7 +55,7 @@ def finding_table(metrics: pd.DataFrame, experiment: str, averaged: Averaged) ->
     rows["order"] = np.where(rows["finding"] == "mean", np.inf, real.reindex(reference).to_numpy())
     rows["rank"] = rows["source"].map({name: place for place, name in enumerate(ordered_sources(rows["source"]))})
     rows = rows.sort_values(["cohort", "order", "finding", "rank"], ascending=[True, False, True, True])
-    return rows.reset_index(drop=True)[[*COLUMNS, "averaged"]].assign(beats_chance=beats_chance)
+    return rows.reset_index(drop=True)[[*COLUMNS, "averaged"]].assign(verdict=verdict)
 
 
 @styled
@@ -95,16 +95,16 @@ def draw_finding_figure(
         When the metrics hold nothing for the experiment.
     """
     table = finding_table(metrics, experiment, averaged or {})
-    cohorts = list(dict.fromkeys(table["cohort"]))
+    cohorts = sorted(set(metrics.loc[metrics["experiment"] == experiment, "cohort"]))
     sources = ordered_sources(table["source"])
-    tallest = int(table.groupby("cohort")["finding"].nunique().max())
+    tallest = max([1, *table.groupby("cohort")["finding"].nunique()])
     height = 18 * MM + tallest * (len(sources) * BAR + 2.2 * MM)
     figure = Figure((ONE_COLUMN if len(cohorts) == 1 else TWO_COLUMNS, height), layout="constrained")
     panels = figure.subplots(1, len(cohorts), squeeze=False)[0]
     for panel, cohort in zip(panels, cohorts, strict=True):
         rows = table[table["cohort"] == cohort]
         _draw_panel(panel, rows, sources, display or {})
-        panel.set_xlim(min(CHANCE - 0.05, float(table["ci_low"].min()) - 0.02), 1.0)
+        panel.set_xlim(float(np.nanmin([*table["ci_low"], CHANCE])) - 0.03, 1.0)
         panel.set_title(cohort)
         if rows["simulated"].any():
             panel.set_title("simulated patients", loc="right", fontsize=6.5, fontweight="normal", color=GREY)
@@ -120,13 +120,15 @@ def draw_finding_figure(
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, sources: list[str], display: Mapping[str, str]) -> None:
-    """Bars of one cohort, the first finding on top."""
+    """Draw the bars of one cohort, the first finding on top."""
+    if rows.empty:
+        panel.text(0.5, 0.5, TOO_FEW, transform=panel.transAxes, ha="center", color=GREY)
     findings = list(dict.fromkeys(rows["finding"]))
     step = len(sources) + 1.1
     for bar in rows.to_dict("records"):
         y = -findings.index(bar["finding"]) * step - sources.index(bar["source"])
         color = look(bar["source"]).color
-        face = color if bar["beats_chance"] else "white"
+        face = "white" if bar["verdict"] == NOT_TRAINED else color
         alpha = 1.0 if bar["averaged"] else 0.35
         length = bar["value"] - CHANCE
         panel.barh(y, length, 0.82, CHANCE, color=face, edgecolor=color, linewidth=0.7, alpha=alpha)

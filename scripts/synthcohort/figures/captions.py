@@ -6,7 +6,7 @@ import pandas as pd
 
 from synthcohort.figures.axes import axis_table
 from synthcohort.figures.bars import Averaged, finding_table
-from synthcohort.figures.numbers import POOLED, level_text
+from synthcohort.figures.numbers import NOT_TRAINED, POOLED, level_text
 from synthcohort.figures.style import ordered_sources
 
 AXIS_TITLES = {
@@ -29,23 +29,23 @@ def axis_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
     """Describe the figure of `draw_axis_figure`."""
     table = axis_table(metrics, axis)
     sentences = [
-        "Classifiers trained on real images and on each family's synthetic images, tested on the same held-out patients.",
+        "Classifiers trained on real images and on each family's synthetic ones, tested on the same held-out patients.",
         interval_sentence(metrics[metrics["axis"] == axis], confidence),
         count_sentence(table),
         "Dashed: chance.",
     ]
-    untrained = sorted(set(table.loc[~table["beats_chance"] & (table["source"] != "real"), "source"]))
+    untrained = sorted(set(table.loc[(table["verdict"] == NOT_TRAINED) & (table["source"] != "real"), "source"]))
     if untrained:
         sentences.append(
             f"Hollow marks: not trained long enough, the interval reaches chance ({', '.join(untrained)})."
         )
     sentences.append(simulated_sentence(table))
-    means = table[table["finding"] == "mean"] if (table["finding"] == "mean").any() else table
+    means = table[table["finding"] == "mean"].dropna(subset="value")
     lines = []
     for (cohort, source), rows in means.groupby(["cohort", "source"], sort=False):
         points = [
-            f"{row.value:.2f} at {level_text(axis, int(row.level))}"
-            for row in rows.sort_values("position").itertuples()
+            f"{value:.2f} at {level_text(axis, position)}"
+            for position, value in sorted(zip(rows["position"], rows["value"], strict=True))
         ]
         lines.append(f"{cohort}, {source}: {', '.join(points)}")
     title = AXIS_TITLES.get(axis, f"AUROC against {axis}")
@@ -57,22 +57,20 @@ def finding_words(metrics: pd.DataFrame, experiment: str, confidence: float, ave
     table = finding_table(metrics, experiment, averaged)
     axis, _, level = experiment.rpartition("-")
     sentences = [
-        f"AUROC of each finding at {axis} {level_text(axis, int(level))}, ordered by the classifier trained on real images.",
+        "Findings in the order of the classifier trained on real images.",
         "Bars start at chance (0.5).",
         interval_sentence(metrics[metrics["experiment"] == experiment], confidence),
         count_sentence(table),
     ]
     if not table["averaged"].all():
         sentences.append("† and pale: too few positive or negative test patients; shown, but not part of the mean.")
-    if not table["beats_chance"].all():
+    if (table["verdict"] == NOT_TRAINED).any():
         sentences.append("Hollow bars: the interval reaches chance.")
     sentences.append(simulated_sentence(table))
     sources = ", ".join(ordered_sources(table["source"]))
     counts = table[table["finding"] != "mean"].groupby("cohort", sort=False)["finding"].nunique()
     cohorts = ", ".join(f"{cohort} ({count} findings)" for cohort, count in counts.items())
-    alt = (
-        f"Bar chart of AUROC per finding for {sources}, one panel per cohort: {cohorts}. The numbers stand in its CSV."
-    )
+    alt = f"Bar chart of AUROC per finding for {sources}, one panel per cohort: {cohorts}. Its CSV holds the numbers."
     return Words(f"AUROC per finding, {axis} {level_text(axis, int(level))}", _join(sentences), alt)
 
 
@@ -80,8 +78,8 @@ def gallery_words(cohort: str, experiment: str, source: str, simulated: bool) ->
     """Describe the figure of `draw_gallery_figure`."""
     own = "the cohort's own images (simulated patients)" if simulated else "real patients' images"
     caption = (
-        f"Left: {own}; right: {source} images with the same labels. Each row is a label combination, the most frequent first. "
-        "Chosen by chance with a fixed seed, not by looks."
+        f"Left: {own}; right: {source} images with the same labels. Each row is a label combination, the most frequent "
+        "first. Chosen by chance with a fixed seed, not by looks."
     )
     alt = f"Contact sheet of {cohort}: real images beside {source} images, a row per label combination."
     return Words(f"Real beside synthetic: {cohort}, {experiment}, {source}", caption, alt)
@@ -111,8 +109,8 @@ def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:
         return f"{level} over test patients and {len(own) or 'several'} replicates."
     if len(own) > 1:
         return (
-            f"Points: mean of {len(own)} replicates; lines: from the lowest to the highest end of their {level} over test "
-            "patients."
+            f"Values are means of {len(own)} replicates; intervals reach from the lowest to the highest end of the "
+            f"replicates' {level} over test patients."
         )
     return (
         f"{level} over test patients only: with a single replicate they do not show how another training would differ."
@@ -121,6 +119,8 @@ def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:
 
 def count_sentence(table: pd.DataFrame) -> str:
     """Say how many test patients stand behind the numbers."""
+    if table.empty:
+        return ""
     low, high = int(table["n"].min()), int(table["n"].max())
     return f"n = {low} test patients." if low == high else f"n = {low} to {high} test patients."
 

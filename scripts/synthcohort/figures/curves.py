@@ -13,8 +13,8 @@ from synthcohort.core.errors import UserError
 from synthcohort.figures.style import MM, TWO_COLUMNS, display_name, save_figure, styled
 
 X = "kimg"
-NOT_CURVES = ("tick", X, "second", "sec_", "time", "memory", "rss", "s_per", "per_second", "img_s")
-"""Columns whose name starts with or holds one of these say where and how fast, not how well."""
+NOT_CURVES = {X, "tick", "seconds", "learning_rate"}
+"""Columns that say where a training is, not how well it goes."""
 COLUMNS = 3
 DASHES = ("-", "--", ":", "-.")
 
@@ -33,7 +33,7 @@ def training_table(histories: Mapping[str, str | Path]) -> pd.DataFrame:
         if X not in history:
             raise UserError(f"the training history of {label} lacks the column '{X}'; train it again.")
         numeric = history.select_dtypes("number")
-        names = [name for name in numeric if not any(part in str(name).lower() for part in NOT_CURVES)]
+        names = [name for name in numeric if name not in NOT_CURVES]
         parts.append(numeric.melt(X, names, "quantity", "value").assign(label=label))
     table = pd.concat(parts) if parts else pd.DataFrame(columns=["label", "quantity", X, "value"])
     table = table[np.isfinite(table["value"].astype(float))]

@@ -6,6 +6,8 @@ from synthcohort.core.errors import UserError
 from synthcohort.figures.style import CHANCE, ordered_sources
 
 KEYS = ["cohort", "experiment", "axis", "level", "source", "metric", "finding"]
+NOT_TRAINED = "not trained long enough"
+TOO_FEW = "too few test patients"
 POOLED = "all"
 """Name of a replicate that stands for all of them, where the metrics hold one."""
 
@@ -65,9 +67,14 @@ def one_axis(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
     return rows
 
 
-def beats_chance(rows: pd.DataFrame) -> pd.Series:
-    """Whether each AUROC's whole interval lies above chance; a family that fails this is *not trained long enough*."""
-    return rows["ci_low"] > CHANCE
+def verdict(rows: pd.DataFrame) -> pd.Series:
+    """Say what keeps each AUROC from being judged: ``""``, or one of two reasons.
+
+    `NOT_TRAINED`: the interval does not lie wholly above chance, which is not the same as being worse than others.
+    `TOO_FEW`: there is no value, because no finding has enough test patients for a mean.
+    """
+    verdicts = pd.Series("", rows.index).mask(~(rows["ci_low"] > CHANCE), NOT_TRAINED)
+    return verdicts.mask(rows["value"].isna(), TOO_FEW)
 
 
 def level_text(axis: str, level: int) -> str:
@@ -89,11 +96,11 @@ def summarise(metrics: pd.DataFrame, finding: str = "mean") -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per cohort, experiment and source, levels ascending, real first: ``cohort``, ``experiment``, ``axis``,
-        ``level``, ``source``, ``position``, ``n``, ``replicates``, ``simulated``, ``beats_chance`` and, for each metric,
-        its value (``auroc``, …) and interval (``auroc_low``, ``auroc_high``, …), NaN where there is none.
+        ``level``, ``source``, ``position``, ``n``, ``replicates``, ``simulated``, ``verdict`` and, for each
+        metric, its value (``auroc``, …) and interval (``auroc_low``, ``auroc_high``, …), NaN where there is none.
     """
     auroc = select(metrics, "auroc", [finding])
-    table = auroc.assign(beats_chance=beats_chance(auroc)).rename(columns=_interval_names("auroc"))
+    table = auroc.assign(verdict=verdict(auroc)).rename(columns=_interval_names("auroc"))
     keys = ["cohort", "experiment", "source"]
     for metric in ("utility_gap", "retention"):
         part = select(metrics, metric, [finding]).rename(columns=_interval_names(metric))

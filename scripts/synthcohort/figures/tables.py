@@ -13,7 +13,6 @@ LATEX = str.maketrans(
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "²": "$^2$", "\u202f": r"\,"}
 )
 NONE = "--"
-NOT_TRAINED = "not trained long enough"
 
 
 def write_tables(metrics: pd.DataFrame, folder: str | Path) -> list[Path]:
@@ -45,14 +44,12 @@ def latex_table(metrics: pd.DataFrame, axis: str) -> str:
 
     A family whose AUROC interval reaches chance has no gap and no retention, but the words *not trained long enough*.
     """
+    columns = ["Cohort", escape(AXIS_LABELS.get(axis, axis)), "Trained on", "AUROC", "Utility gap", r"Retention (\%)"]
     lines = [
         "% Needs \\usepackage{booktabs}.",
         r"\begin{tabular}{llllll}",
         r"\toprule",
-        " & ".join(
-            ["Cohort", escape(AXIS_LABELS.get(axis, axis)), "Trained on", "AUROC", "Utility gap", "Retention (\\%)"]
-        )
-        + r" \\",
+        " & ".join(columns) + r" \\",
         r"\midrule",
     ]
     previous: dict[str, Any] = {}
@@ -72,8 +69,8 @@ def latex_table(metrics: pd.DataFrame, axis: str) -> str:
 def _costs(row: dict[Any, Any]) -> list[str]:
     if row["source"] == "real":
         return [NONE, NONE]
-    if not row["beats_chance"]:
-        return [rf"\multicolumn{{2}}{{l}}{{{NOT_TRAINED}}}"]
+    if row["verdict"]:
+        return [rf"\multicolumn{{2}}{{l}}{{{row['verdict']}}}"]
     return [interval(row, "utility_gap"), interval(row, "retention", scale=100, digits=0)]
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from synthcohort.figures.numbers import level_text, summarise
+from synthcohort.figures.numbers import TOO_FEW, level_text, summarise
 
 AXIS_PREFERENCE = ["resolution", "samples", "classes", "amount"]
+UNDECIDED = "nothing can be said"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Answer:
     simulated: bool
     level: str
     source: str
-    trained: bool
+    verdict: str
+    """Why there is no answer; empty where there is one."""
     gap: str
     gap_interval: str
     retention: str
@@ -54,45 +56,44 @@ def answers(metrics: pd.DataFrame, confidence: float) -> list[Answer]:
 
 
 def _answer(cohort: str, row: dict[Any, Any], real: dict[Any, Any], confidence: float) -> Answer:
-    trained = bool(row["beats_chance"])
-    defined = bool(real["beats_chance"]) and not pd.isna(row["retention"])
-    has_interval = defined and not pd.isna(row["retention_low"])
+    found = row["verdict"] or (UNDECIDED if real["verdict"] else "")
+    kept = 0.0 if found or pd.isna(row["retention"]) else float(row["retention"])
+    has_interval = not pd.isna(row["retention_low"])
     return Answer(
         cohort=cohort,
         simulated=bool(row["simulated"]),
         level=f"{row['axis']} {level_text(row['axis'], row['position'])}",
         source=row["source"],
-        trained=trained and bool(real["beats_chance"]),
+        verdict=found,
         gap=f"{row['utility_gap']:.3f}",
-        gap_interval=f"{row['utility_gap_low']:.3f} to {row['utility_gap_high']:.3f}",
-        retention=f"{row['retention']:.0%}" if defined else "not defined",
+        gap_interval=_range(row, "utility_gap"),
+        retention=f"{kept:.0%}",
         retention_interval=f"{row['retention_low']:.0%} to {row['retention_high']:.0%}" if has_interval else "",
-        kept=min(max(float(row["retention"]), 0.0), 1.0) if defined else 0.0,
-        sentence=_sentence(row, real, trained, confidence),
+        kept=min(max(kept, 0.0), 1.0),
+        sentence=_sentence(row, real, confidence),
     )
 
 
-def _sentence(row: dict[Any, Any], real: dict[Any, Any], trained: bool, confidence: float) -> str:
-    if not real["beats_chance"]:
+def _sentence(row: dict[Any, Any], real: dict[Any, Any], confidence: float) -> str:
+    if TOO_FEW in (row["verdict"], real["verdict"]):
+        return "No finding has enough positive and negative test patients for a mean; the findings are shown singly."
+    if real["verdict"]:
         return (
             f"Trained on real images the classifier does not beat chance itself (mean AUROC {real['auroc']:.3f}, "
             f"{_range(real, 'auroc')}), so nothing can be said about {row['source']}."
         )
-    if not trained:
+    if row["verdict"]:
         return (
-            f"{row['source']} was not trained long enough: the mean AUROC of {row['auroc']:.3f} ({_range(row, 'auroc')}) does "
-            "not lie above chance, so it says nothing about what sharing would cost."
+            f"{row['source']} was not trained long enough: the mean AUROC of {row['auroc']:.3f} "
+            f"({_range(row, 'auroc')}) does not lie above chance, so it says nothing about what sharing would cost."
         )
     text = (
         f"Trained on {row['source']} images instead of real ones, the classifier reaches a mean AUROC of "
         f"{row['auroc']:.3f} instead of {real['auroc']:.3f} on the same held-out patients: a loss of "
-        f"{row['utility_gap']:.3f} ({confidence:.0%} interval {_range(row, 'utility_gap')})"
+        f"{row['utility_gap']:.3f} ({confidence:.0%} interval {_range(row, 'utility_gap')}), which keeps "
+        f"{row['retention']:.0%} of what real images teach above chance."
     )
-    if not pd.isna(row["retention"]):
-        text += f", which keeps {row['retention']:.0%} of what real images teach above chance"
-    if row["utility_gap_low"] <= 0:
-        text += ". The interval includes no loss at all"
-    return text + "."
+    return text + (" The interval includes no loss at all." if row["utility_gap_low"] <= 0 else "")
 
 
 def _range(row: dict[Any, Any], metric: str) -> str:
@@ -101,12 +102,16 @@ def _range(row: dict[Any, Any], metric: str) -> str:
 
 def lead_sentence(found: list[Answer]) -> str:
     """Answer the study's question in one sentence."""
-    best: dict[str, Answer] = {}
-    for answer in found:
-        if answer.trained and (answer.cohort not in best or float(answer.gap) < float(best[answer.cohort].gap)):
-            best[answer.cohort] = answer
-    if not best:
+    trained = [answer for answer in found if not answer.verdict]
+    if found and all(answer.verdict == TOO_FEW for answer in found):
+        return "There are too few test patients to say what sharing synthetic images instead of real ones would cost."
+    if not trained:
         return "No family was trained long enough to say what sharing synthetic images instead of real ones would cost."
-    parts = [f"{item.gap} AUROC on {item.cohort} ({item.source}, {item.level})" for item in best.values()]
+    parts = []
+    for cohort in dict.fromkeys(answer.cohort for answer in trained):
+        rivals = [answer for answer in trained if answer.cohort == cohort]
+        best = min(rivals, key=lambda answer: float(answer.gap))
+        choice = f", best of {len(rivals)} families" if len(rivals) > 1 else ""
+        parts.append(f"{best.gap} AUROC on {cohort} ({best.source}{choice}, {best.level})")
     costs = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"Training on synthetic images instead of the patients’ own costs {costs}."

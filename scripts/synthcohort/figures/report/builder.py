@@ -45,13 +45,8 @@ def build_report(inputs: ReportInputs) -> str:
     UserError
         When a figure's file is missing.
     """
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     confidence = inputs.study.statistics.confidence
     found = answers(inputs.metrics, confidence)
     simulated = [cohort.info.simulated for cohort in inputs.cohorts]

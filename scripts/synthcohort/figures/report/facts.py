@@ -18,7 +18,6 @@ PACKAGES = [
     "pydicom",
     "numpy",
     "pandas",
-    "scikit-learn",
     "matplotlib",
 ]
 COSTS = ["rule", "jobs", "seconds", "longest", "memory_mb"]

@@ -9,11 +9,10 @@ import yaml
 
 from synthcohort.core.config import Study
 from synthcohort.figures.bars import averaged_findings
-from synthcohort.figures.numbers import summarise
+from synthcohort.figures.numbers import NOT_TRAINED, summarise
 from synthcohort.figures.report.answer import headline
 from synthcohort.figures.report.facts import cost_table
 from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
-from synthcohort.figures.style import display_name
 
 SIDES = {"train": "Training", "valid": "Validation", "test": "Test"}
 NOT_SHOWN = "(path not shown)"
@@ -68,19 +67,17 @@ def rejection_table(cohort: CohortInputs) -> Table:
 
 
 def experiments_table(cohorts: list[CohortInputs]) -> Table:
-    """What each experiment trained on and was tested with."""
-    table = pd.concat([cohort.experiments.assign(cohort=cohort.info.cohort) for cohort in cohorts], ignore_index=True)
-    columns = ["cohort", *[name for name in table if name not in ("cohort", "axis", "level", "common")]]
-    rows = [[_cell(name, row[name]) for name in columns] for row in table.to_dict("records")]
-    return Table("Experiments", [display_name(str(name)) for name in columns], rows, words=2)
-
-
-def _cell(name: Any, value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    if isinstance(value, int | float):
-        return whole(value)
-    return ", ".join(str(value).split(";")).replace("_", " ") if name == "averaged" else str(value)
+    """Images and patients of each experiment."""
+    rows = []
+    for cohort in cohorts:
+        for row in cohort.experiments.to_dict("records"):
+            sides = [f"{whole(row[f'{side}_images'])} ({whole(row[f'{side}_patients'])})" for side in SIDES]
+            averaged = "" if pd.isna(row["averaged"]) else str(row["averaged"])
+            count = len([name for name in averaged.split(";") if name])
+            numbers = [f"{row['resolution']}²", whole(row["combinations"]), *sides, whole(count)]
+            rows.append([cohort.info.cohort, row["experiment"], *numbers])
+    columns = ["Cohort", "Experiment", "Resolution", "Combinations", *SIDES.values(), "Findings averaged"]
+    return Table("Images (patients) of each side", columns, rows, words=2)
 
 
 def results_table(metrics: pd.DataFrame) -> Table:
@@ -90,8 +87,8 @@ def results_table(metrics: pd.DataFrame) -> Table:
         cells = [row["cohort"], row["experiment"], row["source"], _interval(row, "auroc")]
         if row["source"] == "real":
             cells += ["–", "–"]
-        elif not row["beats_chance"]:
-            cells += ["not trained long enough", "–"]
+        elif row["verdict"]:
+            cells += [row["verdict"], "–"]
         else:
             cells += [_interval(row, "utility_gap"), _interval(row, "retention")]
         rows.append([*cells, whole(row["n"])])
@@ -145,13 +142,13 @@ def config_text(study: Study) -> str:
 
 
 def limits(inputs: ReportInputs) -> list[str]:
-    """What a reader must know before believing the numbers."""
+    """List what a reader must know before believing the numbers."""
     found = []
     simulated = [cohort.info.cohort for cohort in inputs.cohorts if cohort.info.simulated]
     if simulated:
         found.append(
-            f"The patients of {' and '.join(simulated)} are simulated: the numbers show how the pipeline behaves, not how it "
-            "would do on patients."
+            f"The patients of {' and '.join(simulated)} are simulated: the numbers show how the pipeline behaves, not "
+            "how it would do on patients."
         )
     if inputs.study.replicates == 1:
         found.append(
@@ -160,7 +157,7 @@ def limits(inputs: ReportInputs) -> list[str]:
         )
     found.append("Intervals are not adjusted for the number of comparisons.")
     top = headline(inputs.metrics)
-    untrained = sorted(set(top.loc[~top["beats_chance"] & (top["source"] != "real"), "source"]))
+    untrained = sorted(set(top.loc[(top["verdict"] == NOT_TRAINED) & (top["source"] != "real"), "source"]))
     if untrained:
         found.append(f"Not trained long enough to be judged on every cohort: {', '.join(untrained)}.")
     found += _not_averaged(inputs, top)
@@ -169,8 +166,8 @@ def limits(inputs: ReportInputs) -> list[str]:
         found.append("How real the synthetic images look is shown at most as pictures, not measured in this report.")
     if not measured & PRIVACY_METRICS:
         found.append(
-            "How much the synthetic images give away about the patients is not measured in this report: do not share them on "
-            "its strength."
+            "How much the synthetic images give away about the patients is not measured in this report: do not share "
+            "them on its strength."
         )
     return found
 
