@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
 
 from synthcohort.dicom import write
@@ -68,6 +68,28 @@ def test_the_same_object_gives_the_same_bytes_and_two_modalities_do_not_share_an
     copied = write.copy_object(write.new_object("DX"))
     copied.Modality = "CR"
     assert write.new_object("DX").Modality == "DX"
+
+
+@pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)
+@pytest.mark.parametrize("modality", ["CT", "DX"])
+def test_files_are_byte_for_byte_what_pydicom_writes(modality: str, syntax: str) -> None:
+    dataset = an_object(modality, picture(12, False), 12, padding=4095)
+    dataset.PatientName = "PHANTÓM^ÄÖ"
+    write.set_windows(dataset, [(40, 80), (600, 2800)])
+    write.set_voi_lut(dataset, 0, np.arange(7, dtype=np.uint16), 16)
+    own = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "PixelRepresentation", "PhotometricInterpretation", "BitsStored"):
+        own.add(dataset[keyword])
+    for keyword in ("Rows", "Columns", "PixelData"):
+        own.add(dataset[keyword])
+        del dataset[keyword]
+    from_parts = write.dicom_bytes(own, syntax, write.element_bytes(dataset, syntax))
+    dataset.update(own)
+    assert write.file_bytes(dataset, syntax) == from_parts
+    dataset.file_meta = dcmread(io.BytesIO(from_parts)).file_meta
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    assert from_parts == buffer.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """DICOM out: valid CT, CR and DX objects (PS3.3 A.2, A.3, A.26), in any lossless transfer syntax."""
 
-import io
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import DataElement, Dataset, dcmwrite
+from pydicom import DataElement, Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
@@ -21,6 +23,7 @@ from pydicom.uid import (
 from synthcohort.dicom.encode import NATIVE, TRANSFER_SYNTAXES, Stored, compress
 
 IMPLEMENTATION_UID = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, 'synthcohort').int}")
+CHARACTER_SET = "ISO_IR 192"
 SOP_CLASSES = {
     "CT": CTImageStorage,
     "CR": ComputedRadiographyImageStorage,
@@ -28,7 +31,7 @@ SOP_CLASSES = {
 }
 # Every attribute that the IOD demands and that a caller may have nothing to say about (types 2 and fixed values).
 _COMMON: dict[str, Any] = {
-    "SpecificCharacterSet": "ISO_IR 192",
+    "SpecificCharacterSet": CHARACTER_SET,
     "StudyDate": "",
     "StudyTime": "",
     "AccessionNumber": "",
@@ -227,15 +230,33 @@ def set_voi_lut(dataset: Dataset, first: int, table: NDArray[np.uint16], bits: i
     dataset.VOILUTSequence = [item]
 
 
-def file_bytes(dataset: Dataset, syntax: str) -> bytes:
-    """Write an object as a DICOM file (PS3.10) into memory, its pixels as they are.
+def element_bytes(dataset: Dataset, syntax: str) -> dict[int, bytes]:
+    """Encode each element of a data set (PS3.5 7.1), by tag, as it stands in a file of a transfer syntax.
+
+    What many files share needs encoding only once: see `file_bytes`.
+    """
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, syntax == "implicit"
+    character_set = dataset.get("SpecificCharacterSet", CHARACTER_SET)
+    ends = {}
+    for element in dataset:
+        write_data_element(buffer, element, character_set)
+        ends[int(element.tag)] = buffer.tell()
+    value, starts = buffer.getvalue(), [0, *ends.values()]
+    return {tag: value[start:end] for start, (tag, end) in zip(starts, ends.items(), strict=False)}
+
+
+def file_bytes(dataset: Dataset, syntax: str, shared: Mapping[int, bytes] | None = None) -> bytes:
+    """Write an object as a DICOM file (PS3.10 7.1) into memory, its pixels as they are.
 
     Parameters
     ----------
     dataset : pydicom.Dataset
-        The object; `SOPClassUID` and `SOPInstanceUID` are set. Its file meta information is replaced.
+        The object, at least its `SOPClassUID` and `SOPInstanceUID`.
     syntax : str
         Name of the transfer syntax that its pixels are in, one of `TRANSFER_SYNTAXES`.
+    shared : mapping, optional
+        From `element_bytes`: the elements that `dataset` lacks.
 
     Returns
     -------
@@ -249,19 +270,30 @@ def file_bytes(dataset: Dataset, syntax: str) -> bytes:
     meta.TransferSyntaxUID = TRANSFER_SYNTAXES[syntax]
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     meta.ImplementationVersionName = "SYNTHCOHORT"
-    dataset.file_meta = meta
-    buffer = io.BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    head = b"".join(element_bytes(meta, "explicit").values())
+    length = Dataset()
+    length.add_new(0x00020000, "UL", len(head))
+    elements = {**(shared or {}), **element_bytes(dataset, syntax)}
+    body = b"".join(elements[tag] for tag in sorted(elements))
+    if syntax == "deflated":
+        body = _deflate(body)
+    return b"".join([bytes(128), b"DICM", *element_bytes(length, "explicit").values(), head, body])
 
 
-def dicom_bytes(dataset: Dataset, syntax: str) -> bytes:
-    """Encode the native pixels of an object in `syntax`, in place, and write it as a file."""
+def _deflate(body: bytes) -> bytes:
+    """Compress a data set without zlib's frame, to even length (PS3.5 A.5)."""
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = compressor.compress(body) + compressor.flush()
+    return deflated + b"\0" * (len(deflated) % 2)
+
+
+def dicom_bytes(dataset: Dataset, syntax: str, shared: Mapping[int, bytes] | None = None) -> bytes:
+    """Encode the native pixels of an object in `syntax`, in place, and write it as `file_bytes` does."""
     if syntax not in NATIVE:
         dtype = "<i2" if dataset.PixelRepresentation else "<u2"
         stored = np.frombuffer(dataset.PixelData, dtype).reshape(dataset.Rows, dataset.Columns)
         put_stream(dataset, compress(stored, dataset.BitsStored, dataset.PhotometricInterpretation, syntax))
-    return file_bytes(dataset, syntax)
+    return file_bytes(dataset, syntax, shared)
 
 
 def put_stream(dataset: Dataset, stream: bytes) -> None:

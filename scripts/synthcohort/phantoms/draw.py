@@ -161,11 +161,12 @@ class Chunk:
         if fault:
             if fault not in KEEPING_UID:
                 uid = "" if fault in WITHOUT_UID else str(write.make_uid(uid, fault))
-            dataset = write.copy_object(image.dataset)
+            dataset = write.copy_object(study.shared)
+            dataset.update(write.copy_object(image.dataset))
             dataset.SOPInstanceUID = uid or dataset.SOPInstanceUID
             content = spoil(dataset, fault)
         else:
-            content = write.dicom_bytes(image.dataset, study.storage.syntax)
+            content = write.dicom_bytes(image.dataset, study.storage.syntax, study.shared_bytes)
         path = Path(study.folder, name + SUFFIXES.get(fault, ".dcm"))
         (self.folder / "dicom" / path).write_bytes(content)
         mask_digest = ""
@@ -183,7 +184,7 @@ class Chunk:
 
 @dataclass
 class Written:
-    """An image's object with native pixels, its lesions in the same matrix, and how it was made."""
+    """What an image's object has of its own, pixels native, its lesions in the same matrix, and how it was made."""
 
     dataset: Dataset
     mask: NDArray[np.uint16]
@@ -191,21 +192,23 @@ class Written:
 
 
 class Study:
-    """One study of one patient: how it is stored, and the object that its images start from."""
+    """One study of one patient: how it is stored, and what the objects of its images share."""
 
     def __init__(self, phantom: Phantom, identity: Identity, number: int, view: str) -> None:
         self.identity = identity
         self.number = number
         self.storage = choose_storage(phantom.anatomy, view, phantom.side, identity.study_seed(number))
         self.folder = f"{identity.folder}/{identity.day(number):%Y%m%d}_{self.storage.modality}_{number}"
-        self._shared = identity.study_object(number, view, self.storage)
+        self.shared = identity.study_object(number, view, self.storage)
+        self.shared_bytes = write.element_bytes(self.shared, self.storage.syntax)
 
     def make(
         self, row: dict[str, Any], image: NDArray[np.float32], mask: NDArray[np.uint16], spacing: float
     ) -> Written:
         """Turn a drawn image (see `store_pixels`) with its row of the plan into an object."""
         stored, framed, offset = store_pixels(image, mask, self.storage)
-        dataset = write.copy_object(self._shared)
+        dataset = Dataset()
+        dataset.SOPClassUID, dataset.Modality = self.shared.SOPClassUID, self.shared.Modality
         uid = write.make_uid(*self.identity.key, self.number, row["instance"], "image")
         set_image(dataset, row, spacing, image.shape, offset, uid)
         write.set_pixels(dataset, stored, self.storage.bits, self.storage.photometric, self.storage.padding)
