@@ -138,6 +138,8 @@ class Brain:
     ventricles: Field | None
     midline_ventricles: Field | None
     cisterns: Field | None
+    folds: Field
+    """Random field as fine as the sulci, without unit, of variance about 1."""
     edge: float
 
 
@@ -159,7 +161,8 @@ def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain
     if pressed is not None:
         depth = np.minimum(depth, -pressed)
     folds, slope, texture, other = _folds(row, grid, skull)
-    warped_x, warped_y = x + 1.5 * texture, grid.y + 2.5 * other
+    outwards = 0.5 + np.abs(x) * np.float32(0.045)  # what lies in the middle varies less
+    warped_x, warped_y = x + outwards * texture, grid.y + 1.8 * outwards * other
     fissure = np.abs(folds) / np.sqrt(slope + np.float32(0.012))
     reach = np.clip((21 + 5 * texture - depth) * np.float32(1 / 9), 0, 1)
     if skull.base > 0:
@@ -177,9 +180,14 @@ def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain
         sulci = np.maximum(sulci, cover_line(midline, (0.9 + 0.9 * row["sulcus"]) * split, edge))
         fissure = np.where(split > 0.5, np.minimum(fissure, midline), fissure)
         reach = np.maximum(reach, split * np.clip(2 - midline * 0.25, 0, 1))
-    lateral, central = _ventricles(row, warped_x, warped_y, edge, squeeze)
-    cisterns = _cisterns(row, warped_x, warped_y, edge, squeeze)
-    return Brain(x, warped_y, depth, texture, fissure, sulci, reach, lateral, central, cisterns, edge)
+    lateral, central = _ventricles(row, warped_x, warped_y, squeeze)
+    cisterns = _cisterns(row, warped_x, warped_y, squeeze)
+    ventricles = None if lateral is None else cover(lateral + 0.25 * folds, edge)
+    midline_ventricles = None if central is None else cover(central + 0.15 * folds, edge)
+    cisterns = None if cisterns is None else cover(cisterns + 0.6 * folds, edge)
+    return Brain(
+        x, warped_y, depth, texture, fissure, sulci, reach, ventricles, midline_ventricles, cisterns, folds, edge
+    )
 
 
 def _folds(row: Row, grid: Grid, skull: Skull) -> tuple[Field, Field, Field, Field]:
@@ -199,7 +207,8 @@ def _folds(row: Row, grid: Grid, skull: Skull) -> tuple[Field, Field, Field, Fie
     field, texture, other = fast.cosine(even), slow.cosine(even), slow.sine(even)
     along, down = fast.sine(even * vectors[:WAVES, 0]), fast.sine(even * vectors[:WAVES, 1])
     spokes = 17.0  # sulci run inwards rather than along the surface
-    field += 0.75 * np.sin(spokes * np.arctan2(skull.sin, skull.cos) + 1.8 * other)
+    angle = np.arctan2(skull.sin, skull.cos)
+    field += np.clip(skull.radius * (0.75 / 45), 0, 0.75) * np.sin(spokes * angle + 1.8 * other)
     slope = along * along + down * down + (0.28 * spokes**2) / (skull.radius + 8) ** 2
     return field, slope, texture, other
 
@@ -214,8 +223,8 @@ def _interhemispheric(row: Row, grid: Grid, level: float) -> Field | None:
     return split * front
 
 
-def _ventricles(row: Row, x: Field, y: Field, edge: float, squeeze: float) -> tuple[Field | None, Field | None]:
-    """Coverage of the lateral ventricles, and of the third and fourth."""
+def _ventricles(row: Row, x: Field, y: Field, squeeze: float) -> tuple[Field | None, Field | None]:
+    """Signed distances to the lateral ventricles, and of the third and fourth."""
     size = row["ventricle_size"]
     middle, pitch = row["level"], row["pitch"]
     front, back = middle - 30 * pitch, middle + 30 * pitch
@@ -238,18 +247,18 @@ def _ventricles(row: Row, x: Field, y: Field, edge: float, squeeze: float) -> tu
         parts.append(strip(across, y, (34, 58), (24, 23, 18), width * (2.6 * occipital)))
     if (temporal := span(middle, 36, 50, 6)) > 0.05:
         parts.append(capsule(across, y, (27, -10), (33, 10), width * (1.3 * temporal)))
-    lateral = cover(np.maximum.reduce(parts), edge) if parts else None
+    lateral = np.maximum.reduce(parts) if parts else None
     parts = []
     if (third := span(middle, 48, 62, 5)) > 0.05:
         parts.append(capsule(x, y, (0, -8), (0, 12), (0.4 + 1.7 * size) * third))
     if (fourth := span(middle, 18, 32, 6)) > 0.05:
         parts.append(ellipse(x, y, (0, 25), (7.5 * size**0.5 * fourth, 4.5 * size**0.5 * fourth)))
-    central = cover(np.maximum.reduce(parts), edge) if parts else None
+    central = np.maximum.reduce(parts) if parts else None
     return lateral, central
 
 
-def _cisterns(row: Row, x: Field, y: Field, edge: float, squeeze: float) -> Field | None:
-    """Coverage of the basal cisterns and Sylvian fissures."""
+def _cisterns(row: Row, x: Field, y: Field, squeeze: float) -> Field | None:
+    """Signed distance to the basal cisterns and Sylvian fissures."""
     level, across = row["level"], np.abs(x)
     wide = (0.8 + 0.9 * row["atrophy"]) * (1 - 0.6 * min(squeeze / 9, 1))
     parts = []
@@ -265,4 +274,4 @@ def _cisterns(row: Row, x: Field, y: Field, edge: float, squeeze: float) -> Fiel
     if (sylvian := span(level, 44, 72, 7)) > 0.05:
         parts.append(capsule(across, y, (38, -14), (62, -6), (0.3 + 1.7 * wide) * sylvian))
         parts.append(capsule(across, y, (38, -16), (40, 12), (0.2 + 1.1 * wide) * sylvian))
-    return cover(np.maximum.reduce(parts), edge) if parts else None
+    return np.maximum.reduce(parts) if parts else None

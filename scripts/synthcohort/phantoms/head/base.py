@@ -29,7 +29,8 @@ def paint_base(image: Field, row: Row, grid: Grid, skull: Skull, texture: Field)
         carve(shape, 500 + (AIR - 500) * cells, min(row["sinus_air"], 1))
     if (sphenoid := span(level, 10, 30, 5)) > 0.05:
         septum = np.abs(x - 2) < 0.8
-        carve(ellipse(x, y, (1, -22), (13 * sphenoid, 11 * sphenoid)), AIR + np.float32(1200) * septum, min(row["sinus_air"], 1))
+        air = AIR + np.float32(1200) * septum
+        carve(ellipse(x, y, (1, -22), (13 * sphenoid, 11 * sphenoid)), air, min(row["sinus_air"], 1))
     if (ethmoid := span(level, 4, 24, 5)) > 0.05:
         carve(ellipse(x, y, (0, -54 * long), (12 * ethmoid, 20)), AIR + 900 * (1 - cells))
     if (orbit := span(level, 8, 27, 6)) > 0.05:

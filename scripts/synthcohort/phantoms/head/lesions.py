@@ -148,7 +148,7 @@ def _intraparenchymal(scene: Scene) -> None:
     if shape is None or halo is None:
         return
     inside = cover(brain.depth + 1, brain.edge)
-    scene.lesions["intraparenchymal"] = cover(shape, brain.edge) * inside
+    scene.lesions["intraparenchymal"] = cover(shape + 0.7 * brain.folds, 1.5 * brain.edge) * inside
     scene.oedema = halo * inside
 
 

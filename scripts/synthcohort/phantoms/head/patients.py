@@ -213,7 +213,7 @@ def _mass_effect(dice: Dice, table: Table) -> Table:
     epidural = table["has_epidural"] * np.maximum(table["epidural_thickness"] - 6, 0) * 0.45
     subdural = table["has_subdural"] * np.maximum(table["subdural_thickness"] - 4, 0) * 0.8
     subdural *= 1 - table["subdural_both"]
-    inner = table["has_intraparenchymal"] * np.maximum(table["intraparenchymal_radius"] - 9, 0) * 0.4
+    inner = table["has_intraparenchymal"] * np.maximum(table["intraparenchymal_radius"] - 9, 0) * 0.6
     shift = -(
         epidural * table["epidural_side"]
         + subdural * table["subdural_side"]

@@ -126,12 +126,15 @@ def _tissue(scene: Scene) -> Field:
             ]
         )
         gray = np.maximum(gray, cover(ganglia, 1.5 * brain.edge) * (0.85 * deep))
-    if level < 44:
-        hind = (1 - ramp(level, 34, 44)) * cover(brain.y - 6 - 0.1 * across, 6.0)
+    tent = _below_tentorium(scene)
+    if tent is not None:
+        hind = cover(tent, 3.0)
         folia = 0.75 + 0.3 * np.cos(np.sqrt(brain.x**2 + (brain.y + 2) ** 2) * np.float32(1.15) + brain.texture)
         stem = cover(ellipse(brain.x, brain.y, (0, 9), (16, 13)), 5.0)
         gray += hind * (folia * (1 - stem) + 0.4 * stem - gray)
     tissue = row["white"] + gain * gray
+    if tent is not None:
+        tissue += cover_line(np.abs(tent), 1.6, brain.edge) * (14 * ramp(level, 33, 40) * (1 - ramp(level, 52, 58)))
     if row["leukoaraiosis"] > 0.05 and brain.ventricles is not None:
         near = ellipse(across, brain.y, (17, -2), (22, 46)) + 8 * brain.texture
         tissue -= (6 * row["leukoaraiosis"]) * cover(near, 14.0) * (1 - gray)
@@ -144,6 +147,18 @@ def _tissue(scene: Scene) -> Field:
     if scene.oedema is not None:
         tissue -= scene.oedema * (11 - 3 * gray)
     return tissue + np.float32(0.9) * brain.texture
+
+
+def _below_tentorium(scene: Scene) -> Field | None:
+    """Signed distance to the part of the slice below the tentorium: the posterior fossa, higher up a narrow V."""
+    level, across, y = scene.row["level"], np.abs(scene.brain.x), scene.brain.y
+    if level > 58:
+        return None
+    narrow = ramp(level, 33, 43)
+    opening = 1.35 * (1 - ramp(level, 38, 60))
+    low = y - 5 - 0.3 * across
+    high = ((y - 13) * opening - across) * (1 / math.hypot(1, opening))
+    return low + narrow * (high - low)
 
 
 def _calcifications(inside: Field, scene: Scene) -> None:
