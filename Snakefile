@@ -20,9 +20,9 @@ study = check_config(config)
 plan = Plan(study)
 
 RESULTS = f"results/{study.study}"
-COHORT = RESULTS + "/cohorts/{cohort}"
-EXPERIMENT = COHORT + "/{experiment}"
-RUN = EXPERIMENT + "/{source}/{replicate}"
+COHORT = f"{RESULTS}/cohorts/{{cohort}}"
+EXPERIMENT = f"{COHORT}/{{experiment}}"
+RUN = f"{EXPERIMENT}/{{source}}/{{replicate}}"
 STORE = ["images.npy", "records.parquet", "store.json"]
 CONDA = "../envs/synthcohort.yaml"
 
@@ -43,14 +43,15 @@ localrules:
     cohorts,
 
 
-rule all:
-    default_target: True
-    input:
-        f"{RESULTS}/report.html",
-
-
 include: "rules/cohort.smk"
 include: "rules/classifier.smk"
 include: "rules/gan.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.report.input,

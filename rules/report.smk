@@ -178,22 +178,6 @@ rule tables:
         "../scripts/tables.py"
 
 
-rule figures:
-    input:
-        expand(f"{RESULTS}/figures/auroc-{{axis}}.pdf", axis=plan.axes),
-        expand(
-            f"{RESULTS}/figures/findings-{{experiment}}.pdf",
-            experiment=plan.finest_names,
-        ),
-        expand(f"{RESULTS}/figures/training-{{cohort}}.pdf", cohort=plan.cohorts),
-        expand(f"{RESULTS}/internal/figures/cohort-{{cohort}}.pdf", cohort=plan.cohorts),
-        expand(
-            f"{RESULTS}/internal/figures/gallery-{{gallery}}.pdf",
-            gallery=plan.galleries,
-        ),
-        rules.tables.output,
-
-
 rule report:
     input:
         metrics=f"{RESULTS}/metrics.parquet",
@@ -253,3 +237,13 @@ rule report:
         "Writing the report"
     script:
         "../scripts/report.py"
+
+
+rule figures:
+    input:
+        rules.report.input.axes,
+        rules.report.input.findings,
+        rules.report.input.training,
+        rules.report.input.sheets,
+        rules.report.input.galleries,
+        rules.report.input.tables,

@@ -1,6 +1,7 @@
 """Running the workflow in folders of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,8 +55,8 @@ class Workflow:
 
     def rules_to_run(self, *arguments: str) -> set[str]:
         """Names of the rules that a dry run would run."""
-        lines = self.run("--dry-run", *arguments).splitlines()
-        return {line.split()[1].rstrip(":") for line in lines if line.startswith(("rule ", "localrule "))} - {"all"}
+        counts = re.findall(r"^([a-z_]+) +[0-9]+$", self.run("--dry-run", *arguments), re.MULTILINE)
+        return set(counts) - {"all", "total"}
 
     def kill_when(self, ready: Callable[[], bool], *arguments: str) -> None:
         """Start, wait until `ready`, and end Snakemake and its jobs with SIGKILL, as a power cut would."""

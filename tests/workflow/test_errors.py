@@ -1,0 +1,90 @@
+"""What a user does wrong, or a machine: one clear sentence, exit code 1, nothing half-done used."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from planted import study_of, write_cohort
+
+pytestmark = pytest.mark.workflow
+
+
+def sentence(output: str) -> str:
+    """The last error that was said; asserts that no traceback surrounds it."""
+    assert "Traceback" not in output, output[-4000:]
+    said = re.findall(r"error: (.+)", output)
+    assert said, output[-4000:]
+    return said[-1]
+
+
+def test_bad_config(tiny) -> None:
+    tiny.config["cohorts"][0]["shards"] = 2
+    output = tiny.run(expect=1)
+    assert sentence(output).startswith(
+        "config key cohorts[0].shards: there is no such key; known here: dicom, findings"
+    )
+    assert not (tiny.folder / "results").exists()
+
+
+@pytest.fixture
+def own(tmp_path: Path, workflow_type):
+    workflow = workflow_type(tmp_path / "work", study_of("incoming"))
+    workflow.planted = write_cohort(workflow.folder / "incoming", patients=20, images=1)
+    return workflow
+
+
+def test_missing_folder_stops_the_run_but_not_the_dry_run(own) -> None:
+    shutil.rmtree(own.folder / "incoming/dicom")
+    assert "train_generator" in own.rules_to_run()
+    assert "folder" in sentence(own.run(expect=1))
+
+
+def test_no_label_fits(own) -> None:
+    labels = pd.read_csv(own.folder / "incoming/labels.csv").assign(uid=[f"1.2.3.{row}" for row in range(20)])
+    labels.to_csv(own.folder / "incoming/labels.csv", index=False)
+    said = sentence(own.run(expect=1))
+    assert "'uid'" in said
+    assert not any(word in said for word in own.planted)
+
+
+def test_too_many_rejected(own) -> None:
+    for path in list((own.folder / "incoming/dicom").rglob("*.dcm"))[:8]:
+        path.write_bytes(b"not DICOM")
+    said = sentence(own.run(expect=1))
+    assert "ingest.maximum_rejected" in said
+    assert "9 of 21 files" in said
+
+
+def test_a_level_that_cannot_be_filled_stops_before_training(own) -> None:
+    own.config["axes"].append({"axis": "samples", "levels": [500], "resolution": 8, "combinations": 2})
+    output = own.run(expect=1)
+    assert "the largest feasible level is" in sentence(output)
+    assert "Training" not in output
+
+
+@pytest.fixture
+def small_disk(own) -> Iterator[Path]:
+    """A results/ folder on a file system of its own, too small for the study."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root, as CI has")
+    folder = own.folder / "results"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk(own, small_disk: Path) -> None:
+    assert "the disk is full" in sentence(own.run(expect=1))
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    own.run("cohorts")
+
+
+def test_unwritable_results(own, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert "results" in sentence(own.run(expect=1))
