@@ -368,6 +368,18 @@ def test_cohort_table_counts_by_side(metrics: pd.DataFrame, tmp_path: Path) -> N
     assert rows["No finding"][3] == "30 (33.3%)"
 
 
+def test_cohort_is_read_from_its_folder_without_identifiers(metrics: pd.DataFrame, tmp_path: Path) -> None:
+    real = made_up.store(tmp_path / "store" / "032", count=30)
+    made_up.index().to_parquet(tmp_path / "index.parquet")
+    made_up.split(real.records).to_parquet(tmp_path / "split.parquet")
+    made_up.experiments("head-phantom").to_csv(tmp_path / "experiments.csv", index=False)
+    cohort = CohortInputs.read(tmp_path, "032")
+    assert cohort.info == real.info
+    assert cohort.index.columns.tolist() == ["status", "reason"]
+    assert "image_id" not in cohort.records
+    assert cohort_table(cohort).rows[0] == ["Images", "24", "3", "3", "30"]
+
+
 def test_rejections_are_counted_by_reason(metrics: pd.DataFrame, tmp_path: Path) -> None:
     table = rejection_table(report_inputs(metrics, tmp_path).cohorts[0])
     assert table.caption == "309 files found, 300 used, 9 not used (2.9%)"

@@ -19,12 +19,15 @@ from synthcohort.figures.style import (
     ordered_sources,
     save_figure,
     styled,
+    title_panel,
 )
 
 MEANS = {"mean": "Mean AUROC", "mean_common": "Mean AUROC, findings\ncommon to all levels"}
 SCALES = {"resolution": 2, "classes": None, "samples": 10, "amount": None}
-DODGE = 3.0
-"""Points between the marks of two sources at one level, so that their intervals do not hide each other."""
+DODGE, SPREAD = 3.0, 12.0
+"""Points between the marks of two sources at one level, so that no interval hides another; and at most in all."""
+CHARACTER = 0.027
+"""Width of a tick label's character, as a share of the axis."""
 LABEL_GAP = 8.0
 """Smallest distance of two direct labels, points."""
 PANEL_HEIGHT = 58 * MM
@@ -89,7 +92,7 @@ def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.D
             rows = table[(table["finding"] == mean) & (table["cohort"] == cohort)]
             _draw_panel(panels[row, column], rows, axis)
             if row == 0:
-                _title(panels[row, column], cohort, bool(rows["simulated"].any()))
+                title_panel(panels[row, column], cohort, bool(rows["simulated"].any()))
         panels[row, 0].set_ylabel(MEANS[mean] + ("" if "\n" in MEANS[mean] else "\non held-out patients"))
     figure.supxlabel(AXIS_LABELS.get(axis, axis), fontsize=7)
     save_figure(figure, table.drop(columns="position"), stem)
@@ -102,18 +105,13 @@ def _same_means(table: pd.DataFrame) -> bool:
     return "mean_common" not in wide or "mean" not in wide or np.allclose(wide["mean"], wide["mean_common"])
 
 
-def _title(panel: Axes, cohort: str, simulated: bool) -> None:
-    panel.set_title(cohort)
-    if simulated:
-        panel.set_title("simulated patients", loc="right", fontsize=6.5, fontweight="normal", color=GREY)
-
-
 def _draw_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
     sources = ordered_sources(rows.loc[rows["verdict"] != TOO_FEW, "source"])
     if not sources:
         panel.text(0.5, 0.5, f"{TOO_FEW}\nfor a mean", transform=panel.transAxes, ha="center", color=GREY)
     for number, source in enumerate(sources):
-        _draw_source(panel, rows[rows["source"] == source], source, DODGE * (number - (len(sources) - 1) / 2))
+        step = min(DODGE, SPREAD / len(sources))
+        _draw_source(panel, rows[rows["source"] == source], source, step * (number - (len(sources) - 1) / 2))
     panel.axhline(CHANCE, color=GREY, linewidth=0.8, dashes=(4, 3), zorder=1)
     _scale_x(panel, axis, sorted(set(rows["position"])))
     _label_ends(panel, rows, sources)
@@ -140,10 +138,12 @@ def _scale_x(panel: Axes, axis: str, levels: list[int]) -> None:
     room = span * 0.11
     low, high = float(place[0]) - room, float(place[-1]) + room
     panel.set_xlim(*(np.exp([low, high]) if base else (low, high)))
-    texts, last = [], -np.inf
+    texts: list[str] = []
+    last = np.inf
     for level, here in zip(reversed(levels), reversed(place), strict=True):
-        touches = abs(here - last) < 0.09 * span
-        texts.append("" if touches else level_text(axis, level))
+        text = level_text(axis, level)
+        touches = last - here < (CHARACTER * len(text) + 0.02) * span
+        texts.append("" if touches else text)
         last = last if touches else float(here)
     panel.set_xticks(levels, reversed(texts))
     panel.set_xticks([], minor=True)

@@ -22,6 +22,7 @@ from synthcohort.figures.style import (
     ordered_sources,
     save_figure,
     styled,
+    title_panel,
 )
 
 COLUMNS = ["cohort", "experiment", "finding", "source", "value", "ci_low", "ci_high", "n", "replicates", "simulated"]
@@ -105,9 +106,7 @@ def draw_finding_figure(
         rows = table[table["cohort"] == cohort]
         _draw_panel(panel, rows, sources, display or {})
         panel.set_xlim(float(np.nanmin([*table["ci_low"], CHANCE])) - 0.03, 1.0)
-        panel.set_title(cohort)
-        if rows["simulated"].any():
-            panel.set_title("simulated patients", loc="right", fontsize=6.5, fontweight="normal", color=GREY)
+        title_panel(panel, cohort, bool(rows["simulated"].any()))
     axis, _, level = experiment.rpartition("-")
     figure.supxlabel(f"AUROC on held-out patients, {axis} {level_text(axis, int(level))}", fontsize=7)
     figure.legend(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthcohort.core.atomic import atomic_path, write_csv
@@ -70,6 +71,13 @@ def display_name(name: str) -> str:
     words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
     text = " ".join(words)
     return text[:1].upper() + text[1:]
+
+
+def title_panel(panel: Axes, cohort: str, simulated: bool) -> None:
+    """Name the cohort above its panel, and say where its patients are simulated."""
+    panel.set_title(cohort, pad=14 if simulated else 8)
+    if simulated:
+        panel.annotate("simulated patients", (0, 1), (0, 4), "axes fraction", "offset points", fontsize=6.5, color=GREY)
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:

@@ -111,7 +111,7 @@ def lead_sentence(found: list[Answer]) -> str:
     for cohort in dict.fromkeys(answer.cohort for answer in trained):
         rivals = [answer for answer in trained if answer.cohort == cohort]
         best = min(rivals, key=lambda answer: float(answer.gap))
-        choice = f", best of {len(rivals)} families" if len(rivals) > 1 else ""
+        choice = f", best of {len(rivals)} trained families" if len(rivals) > 1 else ""
         parts.append(f"{best.gap} AUROC on {cohort} ({best.source}{choice}, {best.level})")
     costs = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"Training on synthetic images instead of the patients’ own costs {costs}."

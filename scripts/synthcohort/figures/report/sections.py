@@ -76,8 +76,8 @@ def experiments_table(cohorts: list[CohortInputs]) -> Table:
             count = len([name for name in averaged.split(";") if name])
             numbers = [f"{row['resolution']}²", whole(row["combinations"]), *sides, whole(count)]
             rows.append([cohort.info.cohort, row["experiment"], *numbers])
-    columns = ["Cohort", "Experiment", "Resolution", "Combinations", *SIDES.values(), "Findings averaged"]
-    return Table("Images (patients) of each side", columns, rows, words=2)
+    columns = ["Cohort", "Experiment", "Resolution", "Combinations", *SIDES.values(), "Averaged"]
+    return Table("Images (patients) of each side, and how many findings enter the mean", columns, rows, words=2)
 
 
 def results_table(metrics: pd.DataFrame) -> Table:
