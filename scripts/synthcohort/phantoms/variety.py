@@ -246,26 +246,21 @@ def set_storage(dataset: Dataset, storage: Storage) -> None:
     if storage.rescale:
         write.set_rescale(dataset, storage.slope, storage.intercept, "HU" if storage.modality == "CT" else "US")
     if storage.modality == "CT":
-        count = {"none": 0, "one": 1, "several": 3}[storage.window]
-        if count:
-            names = [name for name, *_ in CT_WINDOWS[:count]]
-            write.set_windows(dataset, [(center, width) for _, center, width in CT_WINDOWS[:count]], names)
-        return
-    if storage.window == "lut":
-        table = np.rint(
-            np.interp(
-                np.linspace(0, 1, storage.high - storage.low + 1), np.linspace(0, 1, LUT_NODES), _curve(storage.bend)
-            )
-            * ((1 << LUT_BITS) - 1)
+        windows = CT_WINDOWS[: {"none": 0, "one": 1, "several": 3}[storage.window]]
+        if windows:
+            write.set_windows(dataset, [window[1:] for window in windows], [window[0] for window in windows])
+    elif storage.window == "lut":
+        table = np.interp(
+            np.linspace(0, 1, storage.high - storage.low + 1), np.linspace(0, 1, LUT_NODES), _curve(storage.bend)
         )
-        write.set_voi_lut(dataset, storage.low, table.astype(np.uint16), LUT_BITS)
+        write.set_voi_lut(dataset, storage.low, np.rint(table * ((1 << LUT_BITS) - 1)).astype(np.uint16), LUT_BITS)
     elif storage.window != "none":
         exact = storage.window == "exact"
         low, high = (storage.slope * value + storage.intercept for value in (storage.low, storage.high))
         center, width = write.window_of(low, high, exact)
         if storage.window == "several":
-            windows = [(center, width), (center, width * 0.7), (center, width * 1.4)]
-            write.set_windows(dataset, windows, ["NORMAL", "HARDER", "SOFTER"])
+            widths = {"NORMAL": width, "HARDER": width * 0.7, "SOFTER": width * 1.4}
+            write.set_windows(dataset, [(center, width) for width in widths.values()], list(widths))
         else:
             write.set_windows(dataset, [(center, width)], exact=exact)
 
