@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag, Tag
 
 from synthcohort.dicom.reasons import Reason, UnfitError
@@ -55,6 +56,8 @@ _KEYWORDS = (
     "ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape",
 )
 # fmt: on
+_PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
+_PLAIN_INTEGERS = frozenset({"US", "SS"})
 TAGS: dict[str, BaseTag] = {keyword: Tag(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS}
 """Every attribute that is read; reading nothing else is what makes an index of a million files affordable."""
 
@@ -116,7 +119,7 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
     UnfitError
         When a lookup table cannot be used.
     """
-    values = {keyword: dataset[tag].value if tag in dataset else None for keyword, tag in TAGS.items()}
+    values = {keyword: _value(dataset, tag) for keyword, tag in TAGS.items()}
     signed = _integer(values["PixelRepresentation"], absent=-1)
     return Header(
         transfer_syntax=transfer_syntax,
@@ -150,6 +153,26 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
         modality_lut=_lut(values["ModalityLUTSequence"]),
         voi_lut=_lut(values["VOILUTSequence"]),
     )
+
+
+def _value(dataset: Dataset, tag: BaseTag) -> Any:
+    """One attribute's value; plain ones without pydicom's conversion, which would cost more than reading the file."""
+    element = dataset.get_item(tag)
+    if element is None:
+        return None
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        if element.VR in _PLAIN_TEXT:
+            values = element.value.decode("ascii", "replace").rstrip(" \0").split("\\")
+            return values if len(values) > 1 else values[0]
+        if element.VR in _PLAIN_INTEGERS and len(element.value) == 2:
+            order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
+            return int.from_bytes(element.value, order, signed=element.VR == "SS")
+    return dataset[tag].value
+
+
+def text_value(dataset: Dataset, tag: BaseTag) -> str:
+    """One attribute's value as text, without the padding at its end; empty when absent."""
+    return _text(_value(dataset, tag))
 
 
 def known(word: str, vocabulary: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ pydicom's messages and warnings quote the file, and so could name a patient: not
 
 import io
 import logging
+import os
 import struct
 import warnings
 import zlib
@@ -39,7 +40,7 @@ from pydicom.uid import (
 )
 
 from synthcohort.dicom.codestream import JPEG_COMPLAINT, captured_stderr, check_codestream
-from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header
+from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_value
 from synthcohort.dicom.reasons import Reason, UnfitError
 
 Stored = NDArray[Any]
@@ -62,6 +63,7 @@ DECODERS: dict[str, str] = {
     JPEG2000: "gdcm",
 }
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
+MEDIA_CLASS, TRANSFER_SYNTAX = Tag(0x0002, 0x0002), Tag(0x0002, 0x0010)
 _HEADER_TAGS = list(TAGS.values())
 _ALL_TAGS = [*_HEADER_TAGS, PIXEL_DATA]
 _INFLATION_STEP = 1 << 20
@@ -93,13 +95,11 @@ def read_bytes(path: str | Path, maximum_pixels: int) -> bytes:
     """
     try:
         with open(path, "rb") as file:
-            limit = _byte_limit(maximum_pixels)
-            data = file.read(limit + 1)
+            if os.fstat(file.fileno()).st_size > _byte_limit(maximum_pixels):
+                raise UnfitError(Reason.TOO_LARGE)
+            return file.read()
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error
-    if len(data) > limit:
-        raise UnfitError(Reason.TOO_LARGE)
-    return data
 
 
 def read_header(path: str | Path, maximum_pixels: int) -> Header:
@@ -140,9 +140,9 @@ def _read(file: BinaryIO, maximum_pixels: int, pixels: bool) -> tuple[Dataset, H
         dataset = pydicom.dcmread(
             file, specific_tags=_ALL_TAGS if pixels else _HEADER_TAGS, stop_before_pixels=not pixels
         )
-        if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == MEDIA_DIRECTORY:
+        if text_value(dataset.file_meta, MEDIA_CLASS) == MEDIA_DIRECTORY:
             raise UnfitError(Reason.DICOMDIR)
-        return dataset, parse_header(dataset, str(dataset.file_meta.get("TransferSyntaxUID", "")))
+        return dataset, parse_header(dataset, text_value(dataset.file_meta, TRANSFER_SYNTAX))
     except (MemoryError, UnfitError):
         raise
     except OSError as error:
@@ -207,7 +207,8 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
             _check_encapsulated(data, header)
         else:
             _check_length(len(data), header)
-        stored = _decode(dataset, syntax)
+        little_endian = not syntax.is_encapsulated and syntax.is_little_endian
+        stored = _native(data, header) if little_endian else _decode(dataset, syntax)
     except (MemoryError, UnfitError):
         raise
     except Exception as error:  # decoders raise what they like
@@ -216,6 +217,12 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
         raise UnfitError(Reason.CODESTREAM)
     padding = _padding_mask(stored, header)
     return _clear_unused_bits(stored, header), padding
+
+
+def _native(data: bytes, header: Header) -> Stored:
+    """Look at little-endian pixels where they lie (PS3.5 8.2): asking pydicom would cost more than all the rest."""
+    pixels = np.frombuffer(data, f"<{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
+    return pixels[: header.rows * header.columns].reshape(header.rows, header.columns)
 
 
 def _decode(dataset: Dataset, syntax: UID) -> Stored:
@@ -268,6 +275,8 @@ def _padding_mask(stored: Stored, header: Header) -> NDArray[np.bool_] | None:
 
 def _clear_unused_bits(stored: Stored, header: Header) -> Stored:
     """Sign-extend or zero what stands above `bits_stored`, if anything does (PS3.5 8.1.1: overlays once did)."""
+    if header.bits_stored == header.bits_allocated:
+        return stored
     values = 1 << header.bits_stored
     low = -values // 2 if header.signed else 0
     if low <= stored.min() and stored.max() < low + values:

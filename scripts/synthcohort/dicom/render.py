@@ -137,15 +137,14 @@ class Renderer:
             When the values are constant, not plausible, or nothing of them can be seen.
         """
         measured = stored if padding is None else stored[~padding]
-        if measured.size == 0 or measured.min() == measured.max():
+        if measured.size == 0 or (lowest := measured.min()) == (highest := measured.max()):
             raise UnfitError(Reason.CONSTANT)
+        if self.is_ct:
+            _check_plausible(measured, (int(lowest), int(highest)), header)
         if self._buffer.shape != stored.shape:  # fresh pages for every file would cost more than the arithmetic
             self._buffer = np.empty(stored.shape, np.float32)
-        return (
-            self._render_ct(stored, measured, padding, header)
-            if self.is_ct
-            else self._render_radiograph(stored, padding, header)
-        )
+        render = self._render_ct if self.is_ct else self._render_radiograph
+        return render(stored, padding, header)
 
     def render_masks(self, masks: NDArray[np.uint16], header: Header, findings: int) -> dict[int, NDArray[np.uint8]]:
         """Carry lesion masks through the same map as their image.
@@ -174,18 +173,18 @@ class Renderer:
                 largest[finding] = mapping((masks >> finding & 1).astype(np.float32))
         return {side: _to_bytes(shrink(largest, side)) for side in self.resolutions}
 
-    def _render_ct(self, stored: Stored, measured: Stored, padding: Mask | None, header: Header) -> Rendering:
-        slope, intercept = header.slope or 1.0, header.intercept or 0.0  # `check_header` has seen to both
-        _check_plausible(measured, slope, intercept)
+    def _render_ct(self, stored: Stored, padding: Mask | None, header: Header) -> Rendering:
+        slope, intercept = _rescale(header)
         planes, mapping = [], square_map(*stored.shape, header.spacing, self.resolutions[-1])
         for low, high in self.windows:
-            # Hounsfield units above black, exact in 32 bits; window and physical range are one clip.
-            self._scale(stored, slope, intercept - low)
-            darkest, brightest = (min(max(value - low, 0.0), high - low) for value in (AIR, HIGHEST))
-            np.clip(self._buffer, darkest, brightest, out=self._buffer)
+            # Rescaling commutes with averaging: only the clip to window and physical range needs every pixel.
+            darkest, brightest = ((limit - intercept) / slope for limit in (max(low, AIR), min(high, HIGHEST)))
+            self._buffer[...] = stored
+            np.clip(self._buffer, min(darkest, brightest), max(darkest, brightest), out=self._buffer)
             if padding is not None:
                 self._buffer[padding] = darkest
-            planes.append(mapping(self._buffer, fill=darkest) / np.float32(high - low))
+            units = mapping(self._buffer, fill=darkest) * np.float32(slope) + np.float32(intercept - low)
+            planes.append(units / np.float32(high - low))
         low, high = self.windows[0]
         return Rendering(self._finish(np.stack(planes), mapping.inside), "fixed", low, high)
 
@@ -221,12 +220,9 @@ class Renderer:
         if header.modality_lut is not None:
             self._buffer[...] = _look_up(header.modality_lut, stored)
         else:
-            slope, intercept = header.slope, header.intercept
-            self._scale(stored, 1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
-
-    def _scale(self, stored: Stored, factor: float, offset: float) -> None:
-        np.multiply(stored, np.float32(factor), out=self._buffer, casting="unsafe")
-        np.add(self._buffer, np.float32(offset), out=self._buffer)
+            slope, intercept = _rescale(header)
+            np.multiply(stored, np.float32(slope), out=self._buffer, casting="unsafe")
+            np.add(self._buffer, np.float32(intercept), out=self._buffer)
 
     def _finish(self, largest: NDArray[np.float32], inside: tuple[slice, slice]) -> dict[int, NDArray[np.uint8]]:
         images = {side: _to_bytes(shrink(largest, side)) for side in self.resolutions}
@@ -236,8 +232,14 @@ class Renderer:
         return images
 
 
-def _check_plausible(measured: Stored, slope: float, intercept: float) -> None:
-    ends = sorted(float(end) * slope + intercept for end in (measured.min(), measured.max()))
+def _rescale(header: Header) -> tuple[float, float]:
+    """Slope and intercept; a radiograph may have none."""
+    return (1.0, 0.0) if header.slope is None or header.intercept is None else (header.slope, header.intercept)
+
+
+def _check_plausible(measured: Stored, ends_stored: tuple[int, int], header: Header) -> None:
+    slope, intercept = _rescale(header)
+    ends = sorted(end * slope + intercept for end in ends_stored)
     if ends[0] > AIR_OR_FAT_BELOW:
         raise UnfitError(Reason.NOT_PHYSICAL)
     if ends[0] < PLAUSIBLE[0] or ends[1] > PLAUSIBLE[1]:

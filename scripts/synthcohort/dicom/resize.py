@@ -27,17 +27,23 @@ class SquareMap:
         float32 ``[side, side]``: share of each target pixel that lies beyond the source; None where that is nowhere.
     inside : tuple of slice
         Target pixels that lie wholly on the source.
+    block : int
+        Columns of each target pixel where that is a whole number and there is no margin, else 0.
     """
 
     vertical: sparse.csr_array
     horizontal: sparse.csr_array
     outside: Plane | None
     inside: tuple[slice, slice]
+    block: int
 
     def __call__(self, values: Plane, fill: float = 0.0) -> Plane:
         """Average `values` over each target pixel; beyond the source they are `fill`."""
         half = self.vertical @ values
-        result = (self.horizontal @ half.T).T
+        if self.block:  # transposing for the sparse product would cost four times as much
+            result = sum(half[:, offset :: self.block] for offset in range(self.block)) / np.float32(self.block)
+        else:
+            result = (self.horizontal @ half.T).T
         if fill and self.outside is not None:
             result = result + np.float32(fill) * self.outside
         return result
@@ -68,7 +74,8 @@ def square_map(rows: int, columns: int, spacing: tuple[float, float], side: int)
     outside = 1 - np.outer(covered[0], covered[1])
     inside = [np.flatnonzero(share > 1 - 1e-6) for share in covered]
     slices = [slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, side) for rows in inside]
-    return SquareMap(vertical, horizontal, outside if outside.max() > 1e-6 else None, (slices[0], slices[1]))
+    block = columns // side if columns % side == 0 and widths == extent else 0
+    return SquareMap(vertical, horizontal, outside if outside.max() > 1e-6 else None, (slices[0], slices[1]), block)
 
 
 def _overlaps(pixels: int, pitch: float, extent: float, side: int) -> sparse.csr_array:
