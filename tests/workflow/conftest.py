@@ -27,14 +27,7 @@ class Workflow:
     def command(self, *arguments: str) -> list[str]:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(self.config))
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        return [
-            *snakemake,
-            "--workflow-profile",
-            str(ROOT / "profiles/default"),
-            "--configfile",
-            "study.yaml",
-            *arguments,
-        ]
+        return [*snakemake, *arguments, "--configfile", "study.yaml"]
 
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
