@@ -36,31 +36,7 @@ def batch_positions(count: int, batch: int, step: int, seed: int) -> NDArray[np.
     return np.concatenate([_permutation(count, epoch, seed)[positions[epochs == epoch]] for epoch in np.unique(epochs)])
 
 
-def augment(images: NDArray[np.uint8], shift: int, flip: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Move each image by up to `shift` pixels, repeating its edge, and mirror every other one where `flip` allows.
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, C, H, W)
-        uint8.
-    shift : int
-        Largest move along each side, in pixels.
-    flip : bool
-        Mirror horizontally with probability one half.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray, shape (n, C, H, W)
-    """
-    count, _, height, width = images.shape
-    if shift:
-        padded = np.pad(images, ((0, 0), (0, 0), (shift, shift), (shift, shift)), mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-        down, right = rng.integers(0, 2 * shift + 1, (2, count))
-        images = windows[np.arange(count), :, down, right]
-    if flip:
-        mirrored = rng.integers(0, 2, (count, 1, 1, 1)) == 1
-        images = np.where(mirrored, images[..., ::-1], images)
-    return images
+def mirror(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Mirror each image (``[n, C, H, W]``) horizontally with probability one half."""
+    mirrored = rng.integers(0, 2, (len(images), 1, 1, 1)) == 1
+    return np.where(mirrored, images[..., ::-1], images)

@@ -1,5 +1,6 @@
 """One trainer for every predictive model, real and synthetic alike: what it learns from is all that differs."""
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from synthcohort.classify.batches import augment, batch_positions
+from synthcohort.classify.batches import batch_positions, mirror
 from synthcohort.classify.networks import DenseNet121, Network, build_network, save_classifier, to_input
 from synthcohort.classify.predict import logits
 from synthcohort.core import versions
@@ -45,21 +46,25 @@ class Recipe:
         AdamW's decay, also of biases.
     evaluation_kimg : float
         Thousand images between two evaluations.
-    shift : float
-        Largest random move, as a share of the side.
+    average_kimg : float
+        Half-life of the running average of the weights that is evaluated and kept; 0 takes the weights themselves.
+    decay_after : int
+        Evaluations without a better one after which the learning rate falls to a tenth; 0 keeps it.
     """
 
     batch: int
     lr: float
     weight_decay: float
     evaluation_kimg: float
-    shift: float
+    average_kimg: float
+    decay_after: int
 
 
 RECIPES = {
-    "small": Recipe(batch=64, lr=2e-3, weight_decay=0.01, evaluation_kimg=2.5, shift=1 / 16),
-    # The paper's: Adam, 1e-4, batch 48, evaluations every 5 000 images, no other augmentation than mirroring.
-    "densenet121": Recipe(batch=48, lr=1e-4, weight_decay=0.0, evaluation_kimg=5.0, shift=0.0),
+    # Averaging the weights gained 0.02 AUROC at 16² on the head-phantom; random shifts, tried too, cost 0.04.
+    "small": Recipe(batch=64, lr=2e-3, weight_decay=0.01, evaluation_kimg=2.5, average_kimg=2.5, decay_after=0),
+    # The paper's: Adam, 1e-4, a tenth after 2 evaluations without a better one, batch 48, 5 000 images between them.
+    "densenet121": Recipe(batch=48, lr=1e-4, weight_decay=0.0, evaluation_kimg=5.0, average_kimg=0.0, decay_after=2),
 }
 
 
@@ -92,6 +97,7 @@ class Training:
         self.recipe = RECIPES[settings.network]
         self.settings, self.seed, self.device, self.flip = settings, seed, device, flip
         self.network = network.to(device).train()
+        self.average = copy.deepcopy(self.network).eval() if self.recipe.average_kimg else self.network
         self.train, self.valid = train, valid
         self.labels = torch.from_numpy(train[0].labels[train[1]])
         self.valid_labels = valid[0].labels[valid[1]]
@@ -106,6 +112,7 @@ class Training:
         """All that continues this training to the same bytes (random numbers depend on seed and step alone)."""
         return {
             "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "step": self.step,
@@ -115,6 +122,7 @@ class Training:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a saved state."""
         self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best, self.step, self.history = state["best"], state["step"], state["history"]
 
@@ -144,25 +152,29 @@ class Training:
         losses = []
         while self.kimg < until:
             losses.append(self._train_step())
-        scores = logits(self.network, *self.valid)
+        scores = logits(self.average, *self.valid)
+        group = self.optimizer.param_groups[0]
         self.history.append(
             {
                 "kimg": self.kimg,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "learning_rate": group["lr"],
                 "train_loss": float(torch.stack(losses).mean()),
                 "valid_loss": float(masked_loss(torch.from_numpy(scores), torch.from_numpy(self.valid_labels))),
                 "valid_auroc": mean_auroc(self.valid_labels, scores),
             }
         )
-        if self.best_evaluation == len(self.history) - 1:
-            self.best = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
+        if self.waited == 0:
+            self.best = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
+        elif self.waited == self.recipe.decay_after:
+            group["lr"] *= 0.1
 
     def _train_step(self) -> Tensor:
         store, rows = self.train
         positions = batch_positions(len(rows), self.recipe.batch, self.step, self.seed)
-        shift = round(self.recipe.shift * store.info.resolution)
-        rng = np.random.default_rng([self.seed, self.step, 1])
-        inputs = to_input(augment(store.images[rows[positions]], shift, self.flip, rng), self.device)
+        images = store.images[rows[positions]]
+        if self.flip:
+            images = mirror(images, np.random.default_rng([self.seed, self.step]))
+        inputs = to_input(images, self.device)
         labels = self.labels[positions].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = self.network(inputs)
@@ -171,7 +183,17 @@ class Training:
         loss.backward()
         self.optimizer.step()
         self.step += 1
+        self._update_average()
         return loss.detach()
+
+    def _update_average(self) -> None:
+        """Follow the weights and the normalisation's statistics; quickly at first, when there is little to average."""
+        if self.average is self.network:
+            return
+        kept = min(0.5 ** (self.recipe.batch / 1000 / self.recipe.average_kimg), (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        averages, values = zip(*[(a, value) for a, value in pairs if a.is_floating_point()], strict=True)
+        torch._foreach_lerp_(averages, values, 1 - kept)
 
 
 def _score(evaluation: Mapping[str, Any]) -> float:
