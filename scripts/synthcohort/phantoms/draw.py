@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ OUTPUTS = ("manifest.json", "truth.parquet", "labels.csv", "findings.json", "dic
 SUFFIXES = {"text_file": ".txt", "png_file": ".png"}
 
 
-def draw_cohort(phantom: Phantom, name: str, folder: str | Path, processes: int = 1, package: str = "") -> None:
+def draw_cohort(phantom: Phantom, name: str, folder: str | Path, processes: int = 1) -> None:
     """Draw a cohort and write it as DICOM.
 
     The same arguments give the same bytes, however many processes draw. A drawing that was killed goes on where it
@@ -51,25 +52,27 @@ def draw_cohort(phantom: Phantom, name: str, folder: str | Path, processes: int 
         ``labels.csv``, ``findings.json``, ``truth.parquet`` (one row per file) and, last, ``manifest.json``.
     processes : int
         Number of processes. More than one are spawned, so the main script needs its ``__main__`` guard.
-    package : str
-        Package with FINDINGS, plan_images and draw_images; the one named after the anatomy when empty.
     """
     folder = Path(folder)
-    package = package or f"synthcohort.phantoms.{phantom.anatomy}"
-    anatomy = importlib.import_module(package)
+    anatomy = _anatomy(phantom)
     parameters = {"cohort": name, "phantom": phantom.model_dump(mode="json"), "version": versions.DRAW}
     _prepare(folder, parameters)
 
     plan = anatomy.plan_images(phantom.patients, phantom.seed, phantom.minimum_prevalence).reset_index(drop=True)
     faults = assign_faults(phantom.anatomy, len(plan), phantom.unfit_share, phantom.seed)
     chunks = [
-        Chunk(number, phantom, name, package, folder, rows, {row: faults[row] for row in rows.index if row in faults})
+        Chunk(number, phantom, name, folder, rows, {row: faults[row] for row in rows.index if row in faults})
         for number, rows in enumerate(_split_by_patient(plan))
     ]
     for _ in track(_each_image(chunks, processes), f"{name}: drawing", len(plan), "images"):
         pass
     findings = [finding.model_dump() for finding in anatomy.FINDINGS]
     _finish(folder, parameters, findings, pd.concat([pd.read_parquet(chunk.part) for chunk in chunks]))
+
+
+def _anatomy(phantom: Phantom) -> ModuleType:
+    """Import the package that draws: it has FINDINGS, plan_images and draw_images."""
+    return importlib.import_module(f"synthcohort.phantoms.{phantom.anatomy}")
 
 
 def _prepare(folder: Path, parameters: dict[str, Any]) -> None:
@@ -115,7 +118,6 @@ class Chunk:
     number: int
     phantom: Phantom
     cohort: str
-    package: str
     folder: Path
     rows: pd.DataFrame
     faults: dict[int, str]
@@ -133,8 +135,7 @@ class Chunk:
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """Write every file; yield its row of the ground truth."""
-        anatomy = importlib.import_module(self.package)
-        drawing = anatomy.draw_images(self.rows, self.phantom.side, self.phantom.seed)
+        drawing = _anatomy(self.phantom).draw_images(self.rows, self.phantom.side, self.phantom.seed)
         records: list[dict[str, Any]] = [
             dict(zip(self.rows.columns, values, strict=True)) for values in self.rows.itertuples(index=False, name=None)
         ]
