@@ -224,7 +224,7 @@ def _interhemispheric(row: Row, grid: Grid, level: float) -> Field | None:
 
 
 def _ventricles(row: Row, x: Field, y: Field, squeeze: float) -> tuple[Field | None, Field | None]:
-    """Signed distances to the lateral ventricles, and of the third and fourth."""
+    """Signed distances to the lateral ventricles, and to the third and fourth."""
     size = row["ventricle_size"]
     middle, pitch = row["level"], row["pitch"]
     front, back = middle - 30 * pitch, middle + 30 * pitch
