@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from synthcohort.classify import trainer
 from synthcohort.classify.batches import batch_positions, mirror
 from synthcohort.classify.networks import build_network, load_classifier, save_classifier, to_input
 from synthcohort.classify.predict import predict, predictions_table
-from synthcohort.classify.trainer import Recipe, masked_loss, mean_auroc, train_classifier
+from synthcohort.classify.trainer import train_classifier
+from synthcohort.classify.training import RECIPES, Recipe, masked_loss, mean_auroc
 from synthcohort.core.config import Classifier
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
@@ -58,7 +58,7 @@ def run(store: ImageStore, folder: Path, **changes: object) -> torch.nn.Module:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(trainer.RECIPES, "small", Recipe(32, 2e-3, 0.01, 1.0, 1.0, 0))
+    monkeypatch.setitem(RECIPES, "small", Recipe(32, 2e-3, 0.01, 1.0, 1.0, 0))
 
 
 # Networks
@@ -242,12 +242,12 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from synthcohort.classify import trainer
+from synthcohort.classify import trainer, training
 from synthcohort.core.config import Classifier
 from synthcohort.core.store import ImageStore
 torch.set_num_threads(1)
 trainer.CHECKPOINT_SECONDS = 0
-trainer.RECIPES["small"] = trainer.Recipe(32, 2e-3, 0.01, 1.0, 1.0, 0)
+training.RECIPES["small"] = training.Recipe(32, 2e-3, 0.01, 1.0, 1.0, 0)
 store = ImageStore(sys.argv[1])
 trainer.train_classifier((store, np.arange(300)), (store, np.arange(300, 400)), Classifier(kimg=4.0, patience=9), 5,
                          sys.argv[2], torch.device("cpu"), False, "p")
