@@ -15,7 +15,7 @@ from synthcohort.core.progress import logger
 from synthcohort.dicom.pseudonyms import private_path
 from synthcohort.dicom.reasons import Reason
 
-DIGEST_BYTES = 32
+DIGEST_BYTES, CHECKSUM_BYTES = 32, 4
 
 
 class RowCache:
@@ -74,12 +74,12 @@ class RowCache:
         record["digest"] = np.void(digest)
         record["reason"], record["windowed"] = (reason.value if reason else "").encode(), windowed.encode()
         record["low"], record["high"] = low, high
-        if images:
-            record["images"] = np.concatenate([image.ravel() for image in images])
-        if masks:
-            record["masks"] = np.concatenate([mask.ravel() for mask in masks])
-        record["checksum"] = _checksum(record.tobytes())
-        self._file.write(record.tobytes())
+        for field, arrays in (("images", images), ("masks", masks)):
+            if arrays:
+                np.concatenate([array.ravel() for array in arrays], out=record[field])
+        data = bytearray(record.tobytes())
+        data[-CHECKSUM_BYTES:] = _checksum(data).to_bytes(CHECKSUM_BYTES, "little")
+        self._file.write(data)
         self._rows[digest] = self._end
         self._end += 1
 
@@ -132,9 +132,9 @@ def open_cache(private_folder: str | Path, shard: int, policy: str, images: int,
         os.close(descriptor)
 
 
-def _checksum(record: bytes) -> int:
-    return zlib.crc32(record[:-4])
+def _checksum(record: bytes | bytearray) -> int:
+    return zlib.crc32(memoryview(record)[:-CHECKSUM_BYTES])
 
 
 def _stored_checksum(record: bytes) -> int:
-    return int.from_bytes(record[-4:], "little")
+    return int.from_bytes(record[-CHECKSUM_BYTES:], "little")

@@ -234,7 +234,7 @@ def _decode_mask(mask: bytes) -> NDArray[np.uint16]:
 def _files_table(rows: pd.DataFrame, digests: list[bytes | None], cache: RowCache) -> pd.DataFrame:
     records = [cache.get(digest) if digest is not None else None for digest in digests]
     reasons = [Reason.CANNOT_OPEN.value if record is None else record["reason"].decode() for record in records]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "file_id": rows["file_id"],
             "status": [REJECTED if reason else ACCEPTED for reason in reasons],
@@ -244,6 +244,8 @@ def _files_table(rows: pd.DataFrame, digests: list[bytes | None], cache: RowCach
             "window_high": [np.nan if record is None else float(record["high"]) for record in records],
         }
     )
+    # Without rows pandas would guess other types, and the merged bytes would depend on which shards are empty.
+    return table.astype({"status": "str", "reason": "str", "windowed": "str", "window_low": float, "window_high": float})
 
 
 def _write_stores(

@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import get_decoder
@@ -62,11 +63,14 @@ DECODERS: dict[str, str] = {
     JPEG2000Lossless: "gdcm",
     JPEG2000: "gdcm",
 }
+# Little-endian pixels are looked at where they lie: copying and asking pydicom would cost more than all the rest.
+IN_PLACE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
 MEDIA_CLASS, TRANSFER_SYNTAX = Tag(0x0002, 0x0002), Tag(0x0002, 0x0010)
 _HEADER_TAGS = list(TAGS.values())
 _ALL_TAGS = [*_HEADER_TAGS, PIXEL_DATA]
 _INFLATION_STEP = 1 << 20
+_DEFERRED = 1 << 18  # bytes; of our attributes only pixel data is ever this long
 
 
 @contextmanager
@@ -131,14 +135,24 @@ def read_image(data: bytes, maximum_pixels: int) -> tuple[Dataset, Header]:
     UnfitError
         As for `read_header`.
     """
-    return _read(io.BytesIO(data), maximum_pixels, pixels=True)
+    dataset, header = _read(io.BytesIO(data), maximum_pixels, pixels=True)
+    element = dataset.get_item(PIXEL_DATA)
+    if isinstance(element, RawDataElement) and element.value is None:  # put off: look at it where it lies
+        value: Any = memoryview(data)[element.value_tell : element.value_tell + element.length]
+        if header.transfer_syntax not in IN_PLACE:
+            value = bytes(value)
+        dataset[PIXEL_DATA] = element._replace(value=value)
+    return dataset, header
 
 
 def _read(file: BinaryIO, maximum_pixels: int, pixels: bool) -> tuple[Dataset, Header]:
     try:
-        _refuse_inflation(file, _byte_limit(maximum_pixels))
+        deflated = _refuse_inflation(file, _byte_limit(maximum_pixels))
         dataset = pydicom.dcmread(
-            file, specific_tags=_ALL_TAGS if pixels else _HEADER_TAGS, stop_before_pixels=not pixels
+            file,
+            defer_size=_DEFERRED if pixels and not deflated else None,
+            specific_tags=_ALL_TAGS if pixels else _HEADER_TAGS,
+            stop_before_pixels=not pixels,
         )
         if text_value(dataset.file_meta, MEDIA_CLASS) == MEDIA_DIRECTORY:
             raise UnfitError(Reason.DICOMDIR)
@@ -158,10 +172,14 @@ def _byte_limit(maximum_pixels: int) -> int:
     return 4 * maximum_pixels + (64 << 20)
 
 
-def _refuse_inflation(file: BinaryIO, limit: int) -> None:
-    """Refuse a deflated file (PS3.5 A.5) that would fill the memory, before pydicom inflates it at one go."""
+def _refuse_inflation(file: BinaryIO, limit: int) -> bool:
+    """Refuse a deflated file (PS3.5 A.5) that would fill the memory, before pydicom inflates it at one go.
+
+    Returns whether the file is deflated.
+    """
     start = file.read(1024)
-    if DeflatedExplicitVRLittleEndian.encode() in start and len(start) > 144:
+    deflated = DeflatedExplicitVRLittleEndian.encode() in start and len(start) > 144
+    if deflated:
         (length,) = struct.unpack("<I", start[140:144])
         file.seek(144 + length)
         inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
@@ -172,6 +190,7 @@ def _refuse_inflation(file: BinaryIO, limit: int) -> None:
         if size > limit:
             raise UnfitError(Reason.TOO_LARGE)
     file.seek(0)
+    return deflated
 
 
 def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] | None]:
@@ -196,19 +215,17 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
     UnfitError
         When there are no pixels, too few or too many, or when they cannot be decoded.
     """
-    if PIXEL_DATA not in dataset:
-        raise UnfitError(Reason.NO_PIXELS)
     syntax = UID(header.transfer_syntax)
     try:
-        data = dataset[PIXEL_DATA].value
+        element = dataset.get_item(PIXEL_DATA)
+        data: Any = element.value if element is not None else b""
         if not data:
             raise UnfitError(Reason.NO_PIXELS)
         if syntax.is_encapsulated:
             _check_encapsulated(data, header)
         else:
             _check_length(len(data), header)
-        little_endian = not syntax.is_encapsulated and syntax.is_little_endian
-        stored = _native(data, header) if little_endian else _decode(dataset, syntax)
+        stored = _native(data, header) if syntax in IN_PLACE else _decode(dataset, syntax)
     except (MemoryError, UnfitError):
         raise
     except Exception as error:  # decoders raise what they like
@@ -219,8 +236,8 @@ def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] 
     return _clear_unused_bits(stored, header), padding
 
 
-def _native(data: bytes, header: Header) -> Stored:
-    """Look at little-endian pixels where they lie (PS3.5 8.2): asking pydicom would cost more than all the rest."""
+def _native(data: bytes | memoryview, header: Header) -> Stored:
+    """Look at little-endian pixels as they are (PS3.5 8.2)."""
     pixels = np.frombuffer(data, f"<{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
     return pixels[: header.rows * header.columns].reshape(header.rows, header.columns)
 
