@@ -17,7 +17,7 @@ from synthcohort.figures.report import CohortInputs, ReportInputs, read_benchmar
 
 HEAD = {
     "epidural": "Epidural",
-    "intraparenchymal": "Intraparenchymal",
+    "intraparenchymal": "Intraparenchymal haemorrhage",
     "subarachnoid": "Subarachnoid",
     "subdural": "Subdural",
     "no_finding": "No finding",

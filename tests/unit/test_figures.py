@@ -251,7 +251,7 @@ def test_gallery_refuses_other_findings(stores: tuple, tmp_path: Path) -> None:
 def test_cohort_sheet_shows_normal_first_and_findings_as_pure_as_can_be(stores: tuple) -> None:
     real, _ = stores
     sheet = make_cohort_sheet(real, np.arange(300), seed=1, per_finding=2)
-    names = ["Epidural", "Intraparenchymal", "Subarachnoid", "Subdural"]
+    names = ["Epidural", "Intraparenchymal haemorrhage", "Subarachnoid", "Subdural"]
     assert sheet["titles"].tolist() == [name for name in ["Normal", *names] for _ in range(2)]
     both = np.flatnonzero(real.records[["epidural", "subdural"]].all(axis=1))
     mixed = make_cohort_sheet(real, both, seed=1, per_finding=1)
@@ -317,7 +317,7 @@ def test_family_that_does_not_beat_chance_is_not_called_worse(metrics: pd.DataFr
 def test_nothing_is_said_where_the_real_classifier_does_not_beat_chance(metrics: pd.DataFrame) -> None:
     found = answers(set_auroc(metrics, "real", 0.52, 0.48, 0.56), 0.95)
     head = [item for item in found if item.cohort == "head-phantom"]
-    assert all("nothing can be said" in item.sentence and item.verdict for item in head)
+    assert all("nothing can be said" in item.sentence and item.verdict == "nothing can be said" for item in head)
     assert "head-phantom" not in lead_sentence(found)
 
 
@@ -368,7 +368,7 @@ def test_cohort_table_counts_by_side(metrics: pd.DataFrame, tmp_path: Path) -> N
     assert rows["No finding"][3] == "30 (33.3%)"
 
 
-def test_cohort_is_read_from_its_folder_without_identifiers(metrics: pd.DataFrame, tmp_path: Path) -> None:
+def test_cohort_is_read_from_its_folder_without_identifiers(tmp_path: Path) -> None:
     real = made_up.store(tmp_path / "store" / "032", count=30)
     made_up.index().to_parquet(tmp_path / "index.parquet")
     made_up.split(real.records).to_parquet(tmp_path / "split.parquet")

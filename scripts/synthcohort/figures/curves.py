@@ -16,6 +16,8 @@ X = "kimg"
 NOT_CURVES = {X, "tick", "seconds", "learning_rate"}
 """Columns that say where a training is, not how well it goes."""
 COLUMNS = 3
+FEW = 10
+"""Fewer points than this are marked: a single one would not show as a line."""
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -74,8 +76,8 @@ def draw_training_figure(histories: Mapping[str, str | Path], stem: str | Path) 
     for panel, quantity in zip(panels, quantities, strict=False):
         for number, label in enumerate(labels):
             part = table[(table["quantity"] == quantity) & (table["label"] == label)]
-            line = DASHES[number % len(DASHES)]
-            panel.plot(part[X], part["value"], line, color=colors[number], linewidth=0.9, label=label)
+            style = {"color": colors[number], "linestyle": DASHES[number % len(DASHES)], "linewidth": 0.9}
+            panel.plot(part[X], part["value"], marker="." if len(part) < FEW else "", label=label, **style)
         panel.set_title(display_name(quantity), fontweight="normal")
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(5))

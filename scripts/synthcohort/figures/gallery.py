@@ -1,5 +1,6 @@
 """Pictures of images: real beside synthetic, and sheets of a cohort. All of them internal."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ Images = NDArray[np.uint8]
 GAP = 0.06
 """Gap between two images, in image widths."""
 LABEL_WIDTH = 30 * MM
+CHARACTER = 0.048
+"""Width of an average character at 6 pt, inches."""
 BANNER_STYLE: dict[str, Any] = {"fontsize": 6, "fontweight": "bold", "color": "#A63603"}
 BANNER_REAL = "INTERNAL: shows real patients' pixels"
 BANNER_SIMULATED = "INTERNAL: shows the cohort's own pixels (simulated patients)"
@@ -59,22 +62,23 @@ def contact_sheet(
     """
     images = first_channel(images)
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    lines = max((title.count("\n") + 1 for title in titles if title), default=0)
     cell = width / (columns + GAP * (columns - 1))
-    title_height = lines * 3.1 * MM
-    step = (cell * images.shape[1] / images.shape[2]) + title_height + GAP * cell
-    head, foot = (6 * MM if heading else 1 * MM), (4.5 * MM if note else 0.0)
-    figure, panel = _canvas(width, head + rows * step - GAP * cell + foot)
+    titles = [_wrap(title, cell) for title in titles]
+    starts = range(0, len(images), columns)
+    spaces = [max(_height(title) for title in titles[start : start + columns]) for start in starts]
+    side = cell * images.shape[1] / images.shape[2]
+    tops = np.cumsum([6 * MM if heading else 1 * MM, *[space + side + GAP * cell for space in spaces]])
+    bottom = tops[-1] - GAP * cell
+    figure, panel = _canvas(width, bottom + (4.5 * MM if note else 0.0))
     if heading:
         panel.text(0, 4 * MM, heading, fontsize=8, fontweight="bold", va="baseline")
     for number, (image, title) in enumerate(zip(images, titles, strict=True)):
-        x = (number % columns) * cell * (1 + GAP)
-        y = head + (number // columns) * step
-        panel.text(x + cell / 2, y + title_height - 0.8 * MM, title, fontsize=6, ha="center", va="bottom")
-        _place(panel, image, x, y + title_height, cell)
+        row, column = divmod(number, columns)
+        x, y = column * cell * (1 + GAP), tops[row] + spaces[row]
+        panel.text(x + cell / 2, y - 0.8 * MM, title, fontsize=6, ha="center", va="bottom")
+        _place(panel, image, x, y, cell)
     if note:
-        panel.text(0, head + rows * step - GAP * cell + 3.6 * MM, note, va="baseline", **BANNER_STYLE)
+        panel.text(0, bottom + 3.6 * MM, note, va="baseline", **BANNER_STYLE)
     return figure
 
 
@@ -143,7 +147,8 @@ def draw_gallery_figure(gallery: str | Path, stem: str | Path, simulated: bool, 
     drawn = []
     for row, (name, places) in enumerate(groups.items()):
         y = head + row * step
-        panel.text(LABEL_WIDTH - 2 * MM, y + cell / 2, name.replace(" + ", " +\n"), fontsize=6, ha="right", va="center")
+        label = _wrap(name.replace(" + ", " +\n"), LABEL_WIDTH - 2 * MM)
+        panel.text(LABEL_WIDTH - 2 * MM, y + cell / 2, label, fontsize=6, ha="right", va="center")
         for column, i in enumerate(places):
             _place(panel, real[i], LABEL_WIDTH + column * step, y, cell)
             _place(panel, synthetic[i], middle + column * step, y, cell)
@@ -157,6 +162,16 @@ def draw_gallery_figure(gallery: str | Path, stem: str | Path, simulated: bool, 
 def first_channel(images: NDArray[Any]) -> Images:
     """Drop all channels but the first: several windows shown at once would make colours that mean nothing."""
     return np.asarray(images[:, 0] if images.ndim == 4 else images, np.uint8)
+
+
+def _wrap(text: str, width: float) -> str:
+    """Break each line of 6 pt text that is wider than `width` inches."""
+    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, int(width / CHARACTER)))
+
+
+def _height(title: str) -> float:
+    """Give the room that a title needs above its image, inches."""
+    return 3.1 * MM * (title.count("\n") + 1) if title else 0.0
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:

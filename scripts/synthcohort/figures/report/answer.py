@@ -56,7 +56,7 @@ def answers(metrics: pd.DataFrame, confidence: float) -> list[Answer]:
 
 
 def _answer(cohort: str, row: dict[Any, Any], real: dict[Any, Any], confidence: float) -> Answer:
-    found = row["verdict"] or (UNDECIDED if real["verdict"] else "")
+    found = row["verdict"] if TOO_FEW in (row["verdict"], real["verdict"]) or not real["verdict"] else UNDECIDED
     kept = 0.0 if found or pd.isna(row["retention"]) else float(row["retention"])
     has_interval = not pd.isna(row["retention_low"])
     return Answer(
@@ -105,6 +105,8 @@ def lead_sentence(found: list[Answer]) -> str:
     trained = [answer for answer in found if not answer.verdict]
     if found and all(answer.verdict == TOO_FEW for answer in found):
         return "There are too few test patients to say what sharing synthetic images instead of real ones would cost."
+    if found and all(answer.verdict == UNDECIDED for answer in found):
+        return "The classifier does not even beat chance with real images, so this study cannot say what sharing costs."
     if not trained:
         return "No family was trained long enough to say what sharing synthetic images instead of real ones would cost."
     parts = []

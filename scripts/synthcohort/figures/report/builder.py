@@ -1,6 +1,7 @@
 """Building report.html: figures inlined, no network, no scripts."""
 
 import base64
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from synthcohort.figures.captions import Words
 from synthcohort.figures.report import sections
 from synthcohort.figures.report.answer import answers, lead_sentence
 from synthcohort.figures.report.inputs import ReportInputs
+from synthcohort.figures.style import TWO_COLUMNS
 
 FOLDER = Path(__file__).parent
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -24,6 +26,8 @@ class Shown(NamedTuple):
 
     words: Words
     uri: str
+    width: float
+    """Share of the widest figure's width, so that text is equally large in all."""
     files: str
 
 
@@ -121,4 +125,6 @@ def _show(stem: Path, words: Words, suffix: str) -> Shown:
     except FileNotFoundError:
         raise UserError(f"the report needs the figure {path.name}, which is missing; draw the figures again.") from None
     uri = f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
-    return Shown(words, uri, f"{stem.parent.name}/{stem.name} as .pdf, .svg, .png and .csv")
+    points = re.search(rb'<svg [^>]*width="([0-9.]+)pt"', content[:2000])
+    width = float(points[1]) / 72 / TWO_COLUMNS if points else 1.0
+    return Shown(words, uri, round(width, 3), f"{stem.parent.name}/{stem.name} as .pdf, .svg, .png and .csv")
