@@ -10,6 +10,7 @@ from synthcohort.phantoms.chest.grid import Field, Grid, chord, ellipse, smooth_
 CAGE_TOP = -138.0  # mm above the hila where the rib cage closes
 RIB_SPACING = 24.5
 FIRST_RIB = -126.0
+ATTENUATION = 0.185  # per cm of water at a chest beam's effective energy
 LUNG_AIR = 0.74  # share of aerated lung that is air
 SIDES = {"right": -1, "left": 1}  # the patient's right is the image's left
 
@@ -41,6 +42,12 @@ class Thorax:
         Thickness of the breasts (cm).
     heart_ratio : float
         Cardiothoracic ratio that is drawn.
+    heart_turn : float
+        Slope of the heart's long axis (radians).
+    stomach : float
+        Size of the gas in the stomach (1 = usual).
+    waist : float
+        How the trunk widens towards the feet (mm per 100 mm).
     mediastinum : float
         Width of the upper mediastinum relative to a usual one.
     shift : float
@@ -59,6 +66,9 @@ class Thorax:
     bone: float
     aorta: float
     heart_ratio: float
+    heart_turn: float
+    stomach: float
+    waist: float
     supine: bool
     scapula: float
     clavicle: float
@@ -93,7 +103,7 @@ class Scene:
     root: Field
 
 
-def cage_width(thorax: Thorax, y: Field) -> Field:
+def cage_width(thorax: Thorax, y: Field | float) -> Field:
     """Inner half width of the rib cage at heights `y`."""
     t = np.clip((70 - y) / (70 - CAGE_TOP), 0, 0.9999)
     return (thorax.cage * (1 - t**2.5) ** 0.52).astype(np.float32) + np.float32(0.5)
@@ -130,9 +140,9 @@ def _body(grid: Grid, thorax: Thorax) -> Field:
     x, y = grid.x, grid.y
     away = np.abs(x)
     rise = np.clip((y + 150) / 170, 0, 1)
-    depth = thorax.depth * (0.6 + 0.4 * rise * (2 - rise)) + 1.5 * grid.smooth(y - 120, 60)
+    depth = thorax.depth * (0.6 + 0.4 * rise * (2 - rise)) + 0.5 * grid.smooth(y - 120, 60)
     reach = np.clip((thorax.armpit - y) * np.float32(1 / 100), 0, 1.6)
-    half = thorax.cage + thorax.wall + 85 * reach * reach
+    half = thorax.cage + thorax.wall + 85 * reach * reach + thorax.waist * (y + 20) / 100
     part = away / half
     thickness = chord(1 - part * part * part) * depth
     run = np.maximum(away - 45, 0)
@@ -150,7 +160,8 @@ def _body(grid: Grid, thorax: Thorax) -> Field:
 
 def heart_scale(thorax: Thorax) -> float:
     """Size of the heart relative to the shape in `_mediastinum`, from the cardiothoracic ratio."""
-    return thorax.heart_ratio * 2 * thorax.cage / 131.6
+    turn = thorax.heart_turn
+    return thorax.heart_ratio * 2 * thorax.cage / (72 + np.hypot(64 * np.cos(turn), 47 * np.sin(turn)))
 
 
 def _mediastinum(scene: Scene) -> Field:
@@ -172,17 +183,17 @@ def _mediastinum(scene: Scene) -> Field:
     narrow = heart_scale(thorax)
     tall = narrow**0.6
     u, v = (x - 4) * np.float32(1 / narrow) + 4, (y - 66 - sink) * np.float32(1 / tall) + 66
-    heart = smooth_union(ellipse(u, v, (26, 68), (64, 47), 0.5), ellipse(u, v, (-14, 58), (32, 54)), 0.5)
+    heart = smooth_union(ellipse(u, v, (26, 68), (64, 47), thorax.heart_turn), ellipse(u, v, (-14, 58), (32, 54)), 0.5)
     heart = smooth_union(heart, ellipse(u, v, (20, 24), (31, 34)), 0.5)
     inside = smooth_union(upper, heart, 0.4)
-    middle = 0.985 * grid.smooth(15 - np.abs(grid.part(window)[0]), 9)
+    middle = 0.85 * grid.smooth(15 - np.abs(grid.part(window)[0]), 14)
     heart, upper = chord(heart), chord(upper)
     occupied[window] = np.minimum(np.maximum(0.74 * chord(inside), middle), 0.985)
     scene.heart, scene.upper_mediastinum = np.zeros_like(grid.x), np.zeros_like(grid.x)
     scene.heart[window] = heart
     scene.upper_mediastinum[window] = upper
     if thorax.calcified:
-        rim = (np.sqrt(1 - arch) - 0.88) * knob
+        rim = (np.sqrt(1 - arch) - np.float32(0.88)) * np.float32(knob)
         scene.bone[window] += 0.8 * grid.line(rim, 2.5) * (x > 8) * (y < -35 + sink)
     return occupied
 
@@ -196,17 +207,18 @@ def _diaphragm(scene: Scene) -> None:
     above = edge - y
     share = 0.83 * grid.smooth(above, 2.5) + 0.17 * grid.smooth(above + 20, 34)
     scene.lung[window] *= share
+    size = thorax.stomach
     if not thorax.supine:
         top = thorax.domes[1] + 6
         window = grid.window(20, 110, top - 2, top + 40)
         x, y = grid.part(window)
-        gas = chord(ellipse(x, y, (56, top + 18), (33, 18))) * grid.smooth(top + 18 - y, 2)
+        gas = chord(ellipse(x, y, (56, top + 18 * size), (33 * size, 18 * size))) * grid.smooth(top + 17 * size - y, 2)
         scene.tissue[window] -= 6.5 * gas
     else:
         top = thorax.domes[1] + 14
         window = grid.window(10, 120, top - 4, top + 60)
         x, y = grid.part(window)
-        scene.tissue[window] -= 4.0 * chord(ellipse(x, y, (52, top + 24), (38, 22), 0.5))
+        scene.tissue[window] -= 4.0 * chord(ellipse(x, y, (52, top + 24), (38 * size, 22 * size), 0.5))
 
 
 def _ribs(scene: Scene) -> Field:
@@ -226,13 +238,13 @@ def _ribs(scene: Scene) -> Field:
         if not front:
             for fracture in thorax.fractures:
                 offset += _step(grid, fracture, number)
-        half = (5.6 + 0.12 * number) if front else (4.6 + 0.12 * number)
-        v = offset * np.float32(RIB_SPACING) / half.astype(np.float32)
-        ribs = ribs * grid.smooth((1 - np.abs(v)) * 5, 2.0) * (0.62 + 0.38 * v * v) * thick
+        half = np.float32(0.12) * number + np.float32(5.6 if front else 4.6)
+        v = offset * np.float32(RIB_SPACING) / half
+        ribs = ribs * grid.smooth((1 - np.abs(v)) * 5, 2.0) * (0.52 + 0.48 * v * v) * thick
         if not front:
             for fracture in thorax.fractures:
                 ribs = _break(grid, fracture, number, ribs)
-        bone += ribs * np.float32((0.58 if front else 1.1) * thorax.bone)
+        bone += ribs * np.float32((0.58 if front else 1.2) * thorax.bone)
     return bone
 
 
@@ -244,10 +256,11 @@ def _step(grid: Grid, fracture: Fracture, number: Field) -> Field:
 
 
 def _break(grid: Grid, fracture: Fracture, number: Field, ribs: Field) -> Field:
-    """Gap between the fragments, and callus around them."""
+    """Open a gap between the fragments, whose ends are dense."""
     beyond = np.abs(grid.x * fracture.side - fracture.lateral)
     here = number == fracture.rib
-    return ribs * (1 - 0.9 * here * np.exp(-np.square(beyond / 3.2)))
+    ends = np.exp(-np.square((beyond - 7) * np.float32(1 / 4)))
+    return ribs * (1 + here * (0.6 * ends - np.exp(-np.square(beyond * np.float32(1 / 3.6)))))
 
 
 def _spine(scene: Scene) -> None:
@@ -265,7 +278,7 @@ def _spine(scene: Scene) -> None:
         -np.square((offset - 0.28) / 0.16)
     )
     wings = grid.smooth(30 - np.abs(x), 6) * np.exp(-np.square((offset + 0.1) / 0.16)) * 0.35
-    scene.bone[window] += ((body + 0.8 * pedicles + 0.9 * spinous + wings) * np.float32(0.6 * thorax.bone)).astype(
+    scene.bone[window] += ((body + 0.8 * pedicles + 0.9 * spinous + wings) * np.float32(0.45 * thorax.bone)).astype(
         np.float32
     )
 
@@ -276,7 +289,7 @@ def _shoulder_girdle(scene: Scene) -> Field:
     bone = np.zeros_like(grid.x)
     for side in (-1, 1):
         inner = 17 + side * thorax.rotation
-        window = grid.window(*sorted((side * 8, side * 190)), thorax.clavicle - 50, thorax.clavicle + 30)
+        window = grid.flank(side, 8, 190, thorax.clavicle - 50, thorax.clavicle + 30)
         x, y = grid.part(window)
         t = (x * side - np.float32(inner)) * np.float32(1 / 140)
         middle = thorax.clavicle - 34 * t + 22 * t * t * t - 7 * np.sin(2 * np.pi * np.clip(t, 0, 1))
@@ -286,7 +299,7 @@ def _shoulder_girdle(scene: Scene) -> Field:
         shell = 0.62 + 0.38 * np.minimum(np.square((y - middle) / half), 1)
         bone[window] += grid.smooth(-across, 2) * ends * shell * np.float32(1.9 * thorax.bone)
         blade = thorax.scapula
-        window = grid.window(*sorted((side * 80, side * 200)), -130, 45)
+        window = grid.flank(side, 80, 200, -130, 45)
         x, y = grid.part(window)
         u = x * side
         medial = u - (blade + 8 + 0.13 * (y + 40) + 0.0011 * np.square(y + 40))
@@ -295,7 +308,7 @@ def _shoulder_girdle(scene: Scene) -> Field:
         plate = grid.smooth(inside, 3) * (0.2 + 0.5 * np.exp(-np.square(np.maximum(inside - 2, 0) / 4)))
         head = chord(ellipse(u, y, (blade + 82, -92), (25, 26)))
         shaft = grid.smooth(13 - np.abs(u - (blade + 90) - 0.35 * (y + 70)), 3) * grid.smooth(y + 80, 15)
-        bone[window] += (plate + 1.2 * np.maximum(head, 0.8 * shaft)) * np.float32(thorax.bone)
+        bone[window] += (1.4 * plate + 1.6 * np.maximum(head, 0.8 * shaft)) * np.float32(thorax.bone)
     return bone
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from synthcohort.phantoms.chest.anatomy import Scene, cage_width
-from synthcohort.phantoms.chest.grid import Field, stroke
+from synthcohort.phantoms.chest.grid import Field, Strand, strokes
 
 Path = NDArray[np.float64]
 
@@ -27,16 +27,17 @@ def draw_devices(scene: Scene, patient: np.random.Generator, visit: np.random.Ge
     if not chosen:
         chosen = [_central_line if lying else _pacemaker]
     before = scene.metal.copy()
-    for device in chosen[:4]:
-        device(scene, patient, visit)
+    strands = [strand for device in chosen[:4] for strand in device(scene, patient, visit)]
+    scene.metal += strokes(scene.grid, strands)
     added = scene.metal - before
-    reach = max(int(round(3 / scene.grid.pixel)), 1)
+    reach = max(round(3 / scene.grid.pixel), 1)
     return maximum_filter(added, reach) if reach > 1 else added
 
 
-def _electrodes(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _electrodes(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """ECG electrodes with their wires."""
     grid, thorax = scene.grid, scene.thorax
+    strands: list[Strand] = []
     sites = [(-95, -88), (95, -88), (88, 75), (-85, 85), (20, 10)]
     for x0, y0 in sites[: int(patient.integers(3, 6))]:
         x1, y1 = x0 * thorax.cage / 137 + visit.normal(0, 9), y0 + visit.normal(0, 9)
@@ -46,29 +47,31 @@ def _electrodes(scene: Scene, patient: np.random.Generator, visit: np.random.Gen
         scene.metal[window] += 0.9 * grid.smooth(5 - radius, 1.5) + 0.25 * grid.smooth(9 - radius, 1.5)
         end = (np.sign(x0) * patient.uniform(30, 170), 200.0 if y0 > 0 else patient.choice([-200.0, 200.0]))
         bow = ((x1 + end[0]) / 2 + visit.normal(0, 30), (y1 + end[1]) / 2)
-        scene.metal += 0.5 * stroke(grid, _bezier((x1, y1), bow, end), 1.8)
+        strands.append((_bezier((x1, y1), bow, end), 1.8, 0.5))
+    return strands
 
 
-def _endotracheal_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _endotracheal_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Tube in the windpipe, its tip above the carina, with a radio-opaque stripe."""
-    grid = scene.grid
+    strands: list[Strand] = []
     tip = visit.uniform(-78, -48)
     lean = scene.thorax.shift
     for offset, strength in ((-4.5, 0.25), (4.5, 0.25), (2.0, 0.6)):
         path = np.array([(offset + 1, -210.0), (offset + 3, -120.0), (offset + 2 + lean, tip)])
-        scene.metal += strength * stroke(grid, path, 1.5)
+        strands.append((path, 1.5, strength))
+    return strands
 
 
-def _gastric_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _gastric_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Tube down the gullet into the stomach."""
     dome = scene.thorax.domes[1]
     path = _spline(
         [(3, -210), (4, -100), (7, 0), (12, 70), (22, dome + 12), (48, dome + 42), (80, dome + 58)], visit, 2
     )
-    scene.metal += 0.55 * stroke(scene.grid, path, 2.6)
+    return [(path, 2.6, 0.55)]
 
 
-def _central_line(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _central_line(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Catheter from a neck, collar-bone or arm vein to the superior vena cava."""
     routes = [
         [(-46, -210), (-34, -150), (-26, -100), (-24, -50), (-20, -10)],
@@ -77,11 +80,11 @@ def _central_line(scene: Scene, patient: np.random.Generator, visit: np.random.G
         [(50, -210), (36, -150), (24, -98), (-12, -72), (-21, -15)],
     ]
     path = _spline(routes[int(patient.integers(len(routes)))], visit, 3)
-    scene.metal += 0.55 * stroke(scene.grid, path, 2.2)
+    return [(path, 2.2, 0.55)]
 
 
-def _pacemaker(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
-    """Generator below the collar-bone with leads to right atrium and ventricle."""
+def _pacemaker(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
+    """Draw a generator below the collar-bone with leads to right atrium and ventricle."""
     grid = scene.grid
     side = 1 if patient.random() < 0.85 else -1
     x0, y0 = side * patient.uniform(84, 100), patient.uniform(-80, -62)
@@ -93,12 +96,13 @@ def _pacemaker(scene: Scene, patient: np.random.Generator, visit: np.random.Gene
     scene.metal[window] += (2.0 * grid.smooth(inside, 2) + 0.9 * grid.smooth(inside - 6, 4)).astype(np.float32)
     vein = [(x0, y0 - half * 0.8), (side * 62, -108), (side * 26, -94), (-16, -66), (-23, -15)]
     heart = scene.thorax.heart_ratio / 0.44
-    scene.metal += 0.7 * stroke(grid, _spline([*vein, (-24, 40), (5, 84), (46 * heart, 92)], visit, 2), 2.2)
+    leads: list[Strand] = [(_spline([*vein, (-24, 40), (5, 84), (46 * heart, 92)], visit, 2), 2.2, 0.7)]
     if patient.random() < 0.7:
-        scene.metal += 0.7 * stroke(grid, _spline([*vein, (-22, 45), (-38 * heart, 48), (-34, 28)], visit, 2), 2.2)
+        leads.append((_spline([*vein, (-22, 45), (-38 * heart, 48), (-34, 28)], visit, 2), 2.2, 0.7))
+    return leads
 
 
-def _port(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _port(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Chamber under the skin with a catheter to the superior vena cava."""
     grid = scene.grid
     x0, y0 = -patient.uniform(72, 92), patient.uniform(-72, -50)
@@ -106,17 +110,16 @@ def _port(scene: Scene, patient: np.random.Generator, visit: np.random.Generator
     x, y = grid.part(window)
     radius = np.sqrt(np.square(x - x0) + np.square(y - y0))
     scene.metal[window] += 0.7 * grid.smooth(14 - radius, 2) + 0.8 * grid.line(radius - 8, 2.5)
-    scene.metal += 0.6 * stroke(
-        grid, _spline([(x0, y0 - 10), (-66, -112), (-34, -112), (-25, -60), (-21, -8)], visit, 2), 2.2
-    )
+    path = _spline([(x0, y0 - 10), (-66, -112), (-34, -112), (-25, -60), (-21, -8)], visit, 2)
+    return [(path, 2.2, 0.6)]
 
 
-def _chest_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _chest_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Drain through the side of the chest to the apex."""
-    grid, thorax = scene.grid, scene.thorax
+    thorax = scene.thorax
     side = thorax.free_air or (-1 if patient.random() < 0.5 else 1)
     y0 = patient.uniform(30, 80)
-    wall = float(cage_width(thorax, np.float32(y0)))
+    wall = float(cage_width(thorax, y0))
     points = [
         (side * (wall + 60), y0 + 30),
         (side * (wall - 2), y0),
@@ -125,20 +128,22 @@ def _chest_tube(scene: Scene, patient: np.random.Generator, visit: np.random.Gen
         (side * 46, -102),
     ]
     path = _spline(points, visit, 3)
-    for offset, strength in ((-3.5, 0.35), (3.5, 0.35), (1.0, 0.5)):
-        scene.metal += strength * stroke(grid, path + np.array([offset, 0.0]), 1.6)
+    walls = ((-3.5, 0.35), (3.5, 0.35), (1.0, 0.5))
+    return [(path + np.array([offset, 0.0]), 1.6, strength) for offset, strength in walls]
 
 
-def _sternal_wires(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> None:
+def _sternal_wires(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> list[Strand]:
     """Wire loops that closed the breastbone after heart surgery."""
     turn = np.linspace(0, 2 * np.pi, 24)
     shift = 1.3 * scene.thorax.rotation
+    strands: list[Strand] = []
     for y0 in np.linspace(-72, 52, int(patient.integers(5, 7))):
         radii = patient.uniform(5.5, 8), patient.uniform(3.5, 5)
         loop = np.stack(
             [shift + patient.normal(0, 1.5) + radii[0] * np.cos(turn), y0 + radii[1] * np.sin(turn)], axis=1
         )
-        scene.metal += 0.9 * stroke(scene.grid, loop, 1.6)
+        strands.append((loop, 1.6, 0.9))
+    return strands
 
 
 def _bezier(start: tuple, middle: tuple, end: tuple) -> Path:

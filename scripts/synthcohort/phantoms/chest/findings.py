@@ -1,7 +1,7 @@
 """Each finding as its radiographic sign.
 
-Signs that change the patient's shape (large heart, wide mediastinum, raised diaphragm, shifted mediastinum, broken ribs)
-are set by `shape_thorax` before the anatomy is drawn; all others are laid over it by `draw_findings`. Where a finding
+Signs that change the patient's shape (large heart, wide or shifted mediastinum, raised diaphragm, broken ribs) are set
+by `shape_thorax` before the anatomy is drawn; all others are laid over it by `draw_findings`. Where a finding
 lies is the patient's, how far it has come the visit's.
 
 Masks mark the pixels whose attenuation the sign visibly changes. For cardiomegaly that is the whole heart, for an
@@ -13,10 +13,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcohort.phantoms.chest.anatomy import FIRST_RIB, RIB_SPACING, Fracture, Scene, Thorax, cage_width
+from synthcohort.phantoms.chest.anatomy import (
+    ATTENUATION,
+    FIRST_RIB,
+    LUNG_AIR,
+    RIB_SPACING,
+    Fracture,
+    Scene,
+    Thorax,
+    cage_width,
+)
 from synthcohort.phantoms.chest.devices import draw_devices
 from synthcohort.phantoms.chest.grid import Field
-from synthcohort.phantoms.chest.imaging import ATTENUATION, LUNG_AIR
 from synthcohort.phantoms.chest.labels import BIT
 from synthcohort.phantoms.chest.opacities import (
     draw_atelectasis,
@@ -57,14 +65,14 @@ def shape_thorax(thorax: Thorax, present: list[str], patient: Stream, visit: Str
         Give a finding's stream of random numbers: the patient's (the same at every visit) and the visit's.
     """
     if "cardiomegaly" in present:
-        ratio = patient("cardiomegaly").uniform(0.55, 0.66) + visit("cardiomegaly").normal(0, 0.012)
-        thorax.heart_ratio = float(np.clip(ratio, 0.54, 0.69))
+        ratio = 0.515 + 0.13 * patient("cardiomegaly").beta(1.3, 2.0) + visit("cardiomegaly").normal(0, 0.012)
+        thorax.heart_ratio = float(np.clip(ratio, 0.512, 0.66))
     if "enlarged_cardiomediastinum" in present:
-        thorax.mediastinum = patient("enlarged_cardiomediastinum").uniform(1.6, 2.2)
+        thorax.mediastinum = 1.3 + 0.75 * patient("enlarged_cardiomediastinum").beta(1.2, 2.0)
     if "atelectasis" in present:
         rng = patient("atelectasis")
         thorax.collapsed = _side(rng, 0.5)
-        thorax.domes[thorax.collapsed] -= rng.uniform(14, 32)
+        thorax.domes[thorax.collapsed] -= rng.uniform(4, 26)
     if "pneumothorax" in present:
         rng = patient("pneumothorax")
         thorax.free_air = _side(rng, 0.5)
@@ -90,10 +98,10 @@ def draw_findings(scene: Scene, present: list[str], patient: Stream, visit: Stre
         _mark(masks, "cardiomegaly", scene.heart, 0.3)
     for name, overlay in OVERLAYS.items():
         if name in present:
-            before = (scene.fill.copy(), scene.vessels.copy())
+            before = scene.fill.copy()
             added = overlay(scene, patient(name), visit(name))
-            change = (scene.fill - before[0]) * scene.lung * LUNG_AIR + np.abs(scene.vessels - before[1])
-            _mark(masks, name, ATTENUATION * np.abs(change) + added, VISIBLE)
+            filled = np.abs(scene.fill - before) * scene.lung
+            _mark(masks, name, np.float32(ATTENUATION * LUNG_AIR) * filled + added, VISIBLE)
     if "fracture" in present:
         _mark(masks, "fracture", _callus(scene, visit("fracture")), VISIBLE)
     return masks
@@ -115,9 +123,9 @@ def _break_ribs(thorax: Thorax, rng: np.random.Generator) -> None:
     side, first = _side(rng, 0.5), int(rng.integers(3, 7))
     lateral = thorax.cage * rng.uniform(0.55, 0.8)
     old = rng.random() < 0.5
-    for rib in range(first, first + int(rng.integers(2, 6))):
+    for rib in range(first, first + int(rng.integers(3, 7))):
         step = rng.uniform(7, 13) * (0.6 if old else 1.0)
-        callus = rng.uniform(1.5, 2.6) if old else rng.uniform(0.2, 0.6)
+        callus = rng.uniform(1.8, 3.2) if old else rng.uniform(0.2, 0.6)
         thorax.fractures.append(Fracture(side, rib, float(lateral + rng.normal(0, 5)), float(step), float(callus)))
 
 
@@ -129,13 +137,15 @@ def _callus(scene: Scene, rng: np.random.Generator) -> Field:
         x0 = fracture.side * fracture.lateral
         y0 = FIRST_RIB + RIB_SPACING * (fracture.rib - 1) + 0.3 * thorax.rib_tilt
         for _ in range(3):
-            width = float(cage_width(thorax, np.float32(y0)))
+            width = float(cage_width(thorax, y0))
             root = np.sqrt(max(1 - (fracture.lateral / width) ** 2, 0))
             y0 = FIRST_RIB + RIB_SPACING * (fracture.rib - 1) + thorax.rib_tilt * width / thorax.cage * (1 - root)
         window = grid.window(x0 - 26, x0 + 26, y0 - 26, y0 + 26)
         x, y = grid.part(window)
         distance = np.square((x - x0) / 9.5) + np.square((y - y0) / 7.5)
         scene.bone[window] += np.float32(fracture.callus * thorax.bone) * np.exp(-distance)
-        scene.tissue[window] += np.float32(0.9 * rng.uniform(0.6, 1.2)) * np.exp(-distance / 3)
+        scene.tissue[window] += np.float32((0.7 if fracture.callus > 1 else 1.2) * rng.uniform(0.7, 1.2)) * np.exp(
+            -distance / 3
+        )
         shown[window] = np.maximum(shown[window], 2 * VISIBLE * np.exp(-distance / 1.5))
     return shown

@@ -3,10 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from synthcohort.phantoms.chest.anatomy import LUNG_AIR, Scene
+from synthcohort.phantoms.chest.anatomy import ATTENUATION, LUNG_AIR, Scene
 from synthcohort.phantoms.chest.grid import Field
-
-ATTENUATION = 0.185  # per cm of water at a chest beam's effective energy
 
 
 def attenuation(scene: Scene) -> Field:
@@ -20,7 +18,7 @@ def expose(scene: Scene, rng: np.random.Generator) -> Field:
     """Detector signal of an exposure (Beer–Lambert, scatter, quantum noise, detector blur), relative to no patient."""
     pixel = scene.grid.pixel
     primary = np.exp(-attenuation(scene))
-    width = max(int(round(45 / pixel)), 1)
+    width = max(round(45 / pixel), 1)
     scatter = uniform_filter(uniform_filter(primary, width), width)
     signal = primary + np.float32(rng.uniform(0.25, 0.6)) * scatter
     photons = 10 ** rng.uniform(4.0, 4.8) * pixel**2
@@ -34,24 +32,29 @@ def present(scene: Scene, signal: Field, rng: np.random.Generator) -> Field:
     """Presentation values 0–1 (1 white, dense): logarithm, compressed dynamic range, sigmoid display curve."""
     pixel = scene.grid.pixel
     density = -np.log(np.maximum(signal, 2e-4))
-    width = max(int(round(38 / pixel)), 1)
+    width = max(round(38 / pixel), 1)
     background = uniform_filter(uniform_filter(density, width), width)
     density -= np.float32(rng.uniform(0.4, 0.6)) * background
     stride = max(round(len(signal) / 64), 1)
     sample = density[::stride, ::stride][(scene.lung[::stride, ::stride] > 1)]
     low, high = np.percentile(sample, (4, 95)) if len(sample) > 20 else (0.5, 2.0)
     middle = low + (high - low) * rng.uniform(0.42, 0.56)
-    gain = rng.uniform(3.0, 4.2) / (high - low)
+    gain = rng.uniform(2.7, 3.8) / (high - low)
     picture = 1 / (1 + np.exp((density - np.float32(middle)) * np.float32(-gain)))
     return _collimate(scene, picture, rng)
 
 
 def _collimate(scene: Scene, picture: Field, rng: np.random.Generator) -> Field:
-    """Black out what lies outside the collimated field, and set the side marker beside the patient's left."""
-    side = scene.grid.side
+    """Set the side marker beside the patient's left shoulder and black out what lies outside the collimated field."""
+    grid, side = scene.grid, scene.grid.side
+    if rng.random() < 0.7:
+        corner = (0.43 * side * grid.pixel, -0.40 * side * grid.pixel)
+        x, y = (grid.columns - corner[0])[None, :] + grid.columns[side // 2], grid.y - grid.y[side // 2] - corner[1]
+        upright = (np.abs(x + 3) < 1.3) & (np.abs(y) < 6.5)
+        foot = (np.abs(x) < 4.3) & (np.abs(y - 5.2) < 1.3)
+        picture[upright | foot] = 0.97
     if rng.random() < 0.35:
-        margins = np.rint(rng.uniform(0, 0.035, 4) * side).astype(int)
-        top, bottom, left, right = margins
+        top, bottom, left, right = np.rint(rng.uniform(0, 0.035, 4) * side).astype(int)
         picture[:top], picture[side - bottom :] = 0, 0
         picture[:, :left], picture[:, side - right :] = 0, 0
     return picture

@@ -11,7 +11,7 @@ from synthcohort.phantoms.chest.labels import FINDINGS, REFERENCE_SIDE
 from synthcohort.phantoms.chest.vessels import draw_vessels
 from synthcohort.phantoms.drawing import Drawing
 
-ANATOMY, POSE, SIGNS, EXPOSURE, VESSELS = range(5)  # streams of randomness
+PERSON, POSE, SIGNS = range(3)  # streams of randomness
 
 
 def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
@@ -50,29 +50,32 @@ def _draw_image(row: dict, side: int, seed: int) -> tuple[np.ndarray, np.ndarray
     image = (row["study"], row["instance"])
     names = [finding.name for finding in FINDINGS if row[finding.name]]
     bit = {finding.name: k for k, finding in enumerate(FINDINGS)}
-    thorax, scale = _thorax(row, stream(ANATOMY), stream(POSE, *image))
+    person, pose = stream(PERSON), stream(POSE, *image)
+    thorax, scale, bend = _thorax(row, person, pose)
     shape_thorax(
         thorax, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
     )
-    scene = draw_anatomy(_grid(row, side, scale, stream(POSE, *image, 1)), thorax)
-    scene.vessels += draw_vessels(scene, stream(VESSELS), 0.8 * row["edema"])
+    scene = draw_anatomy(_grid(row, side, scale, bend, pose), thorax)
+    scene.vessels += draw_vessels(scene, person, 0.8 * row["edema"])
+    scene.tissue *= 1 + 0.02 * scene.grid.texture(person, 45)
+    scene.lung *= 1 + 0.05 * scene.grid.texture(person, 35)
     masks = draw_findings(
         scene, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
     )
-    noise = stream(EXPOSURE, *image)
-    return present(scene, expose(scene, noise), noise), masks
+    return present(scene, expose(scene, pose), pose), masks
 
 
-def _grid(row: dict, side: int, scale: float, pose: np.random.Generator) -> Grid:
+def _grid(row: dict, side: int, scale: float, bend: float, pose: np.random.Generator) -> Grid:
     """Place the patient on the detector."""
     pixel = row["spacing_mm"] * REFERENCE_SIDE / side / scale
     loose = 1.0 if row["view"] == "PA" else 1.8
     centre = (loose * pose.normal(0, 3.5), -4 + loose * pose.normal(0, 5))
-    return Grid(side, pixel, centre, float(np.clip(loose * pose.normal(0, 0.016), -0.07, 0.07)))
+    tilt = float(np.clip(loose * pose.normal(0, 0.018), -0.08, 0.08))
+    return Grid(side, pixel, centre, tilt, bend)
 
 
-def _thorax(row: dict, person: np.random.Generator, pose: np.random.Generator) -> tuple[Thorax, float]:
-    """Measures of a patient (kept from study to study) at one exposure, and the patient's size (1 = reference)."""
+def _thorax(row: dict, person: np.random.Generator, pose: np.random.Generator) -> tuple[Thorax, float, float]:
+    """Measures of a patient (kept from study to study) at one exposure, size (1 = reference) and bend of the spine."""
     male, old, habitus = row["sex"] == "M", np.clip((row["age"] - 40) / 45, 0, 1), row["habitus"]
     frontal = row["view"] == "AP"
     scale = (1.0 if male else 0.92) * float(np.clip(person.normal(1, 0.03), 0.93, 1.07))
@@ -81,7 +84,7 @@ def _thorax(row: dict, person: np.random.Generator, pose: np.random.Generator) -
     dome = 97 + float(np.clip(breath, -30, 14))
     gap = person.uniform(5, 14)
     supine = bool(frontal and pose.random() < 0.6)
-    ratio = person.uniform(0.405, 0.465) * (1.035 if frontal else 1.0) - 0.0006 * (dome - 97)
+    ratio = person.uniform(0.40, 0.475) * (1.035 if frontal else 1.0) - 0.0006 * (dome - 97)
     thorax = Thorax(
         cage=cage,
         wall=float(24 + 9 * habitus + person.uniform(0, 6)),
@@ -90,13 +93,17 @@ def _thorax(row: dict, person: np.random.Generator, pose: np.random.Generator) -
         breast=0.0 if male else float(person.uniform(2.0, 5.0) + 0.5 * habitus),
         bone=float((1.0 if male else 0.88) * (1.1 - 0.3 * old) * person.uniform(0.9, 1.1)),
         aorta=float(old * person.uniform(0.5, 1.3)),
-        heart_ratio=float(min(ratio, 0.487)),
+        heart_ratio=float(min(ratio, 0.49)),
+        heart_turn=float(person.uniform(0.3, 0.68)),
+        stomach=float(pose.uniform(0.65, 1.2)),
+        waist=float(person.normal(0, 5) + 4 * habitus),
         supine=supine,
         scapula=float(pose.uniform(82, 96) if frontal else pose.uniform(108, 122)),
         clavicle=float(pose.uniform(-112, -98) if frontal else pose.uniform(-104, -92)),
         rib_tilt=float(person.uniform(52, 70)),
+        mediastinum=float(person.uniform(0.88, 1.14)),
         rotation=float(pose.normal(0, 4.5 if frontal else 2.0)),
         calcified=bool(old > 0.55 and person.random() < 0.5),
     )
     thorax.domes = {-1: dome, 1: dome + gap}
-    return thorax, scale
+    return thorax, scale, float(np.clip(person.normal(0, 3 + 4 * old), -12, 12))
