@@ -130,7 +130,13 @@ def compressed_cases(folder: Path, sources: Path) -> dict[str, Reason | None]:
         case(name, source, Reason.CODESTREAM, lambda _, frame=frame: encapsulate([frame]))
     deflated = syntaxes["deflated"].read_bytes()
     (folder / "deflated cut").write_bytes(deflated[: len(deflated) * 2 // 3])
-    expected["deflated cut"] = Reason.DAMAGED
+    expected["deflated cut"] = Reason.CUT_OFF
+    for source in ("rle", "jpeg lossless", "jpeg 2000"):  # the file itself ends too early
+        whole = save(
+            change(dcmread(syntaxes[source]), SOPInstanceUID=f"1.2.5.{len(expected)}"), folder / f"{source} file cut"
+        )
+        whole.write_bytes(whole.read_bytes()[:-60])
+        expected[whole.name] = Reason.CUT_OFF
     return expected
 
 
@@ -293,6 +299,12 @@ def test_real_files_that_are_no_usable_ct(tmp_path):
     found = {name: describe_file(real(name), CT.model_copy(update={"maximum_pixels": 10**6}), 16) for name in expected}
     assert {name: row["reason"] for name, row in found.items()} == expected
     assert all(ExplicitVRLittleEndian not in str(row) for row in found.values())
+
+
+def test_a_large_file_that_was_cut_off(tmp_path):
+    path = save(ct(ct_values(400)), tmp_path / "large.dcm")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert describe_file(path, Ingest(), 16)["reason"] == Reason.SHORT
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(512 * 512, ""), (512 * 512 - 1, Reason.TOO_LARGE)])

@@ -10,8 +10,9 @@ from skimage.transform import downscale_local_mean
 from dicom_files import change, ct, ct_values, in_every_syntax, jpeg2000, radiograph, real, save
 from synthcohort.core.config import Ingest, Window
 from synthcohort.core.errors import UserError
+from synthcohort.dicom.decode import decode
 from synthcohort.dicom.preprocess import render_file
-from synthcohort.dicom.read import decode, quiet_pydicom, read_image
+from synthcohort.dicom.read import quiet_pydicom, read_image
 from synthcohort.dicom.render import Renderer
 from synthcohort.dicom.resize import shrink, square_map
 
@@ -256,6 +257,16 @@ def test_nine_transfer_syntaxes_give_the_same_images(tmp_path):
         for syntax in files:
             for side in (8, 32):
                 assert np.array_equal(images[syntax][side], images["explicit"][side]), (name, syntax, side)
+
+
+def test_large_native_pixels_are_the_same_in_every_encoding(tmp_path):
+    values = ct_values(400, 410, seed=8)
+    plain = ct_image(tmp_path, values, sides=(100,))[100]
+    for name, path in in_every_syntax(ct(values), tmp_path).items():
+        if name in ("explicit", "implicit", "big endian", "deflated"):
+            assert np.array_equal(render(path, sides=(100,)).images[100], plain), name
+    expected = square_map(400, 410, (1, 1), 100)(np.clip(values, 0, 80).astype(np.float32)) / 80 * 255
+    assert np.abs(plain[0] - expected).max() <= 0.51
 
 
 def test_big_endian_8_bit_words_are_in_order(tmp_path):

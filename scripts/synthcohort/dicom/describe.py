@@ -6,10 +6,11 @@ from typing import Any
 from pydicom.uid import UID
 
 from synthcohort.core.config import Ingest
+from synthcohort.dicom.decode import DECODERS
 from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
 from synthcohort.dicom.index import ACCEPTED, REJECTED
 from synthcohort.dicom.preprocess import render_file
-from synthcohort.dicom.read import DECODERS, quiet_pydicom, read_bytes, read_header
+from synthcohort.dicom.read import quiet_pydicom, read_bytes, read_header
 from synthcohort.dicom.reasons import UnfitError
 from synthcohort.dicom.render import Renderer
 
@@ -59,8 +60,4 @@ def _describe(header: Header) -> dict[str, Any]:
         "intercept": header.intercept,
         "padding": header.padding,
     }
-    return {
-        name: value
-        for name, value in fields.items()
-        if value not in (None, "")
-    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}

@@ -170,9 +170,9 @@ def _value(dataset: Dataset, tag: BaseTag) -> Any:
     return dataset[tag].value
 
 
-def text_value(dataset: Dataset, tag: BaseTag) -> str:
-    """One attribute's value as text, without the padding at its end; empty when absent."""
-    return _text(_value(dataset, tag))
+def text_values(dataset: Dataset, tag: BaseTag) -> list[str]:
+    """One attribute's values as text, without the padding at their ends; one empty text when absent."""
+    return [_text(value) for value in _several(_value(dataset, tag))] or [""]
 
 
 def known(word: str, vocabulary: frozenset[str]) -> str:

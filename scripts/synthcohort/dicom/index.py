@@ -15,11 +15,12 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger, track
 from synthcohort.core.store import Finding
 from synthcohort.dicom.check import check_header
+from synthcohort.dicom.decode import DECODERS
 from synthcohort.dicom.folder import Entry, walk
 from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
 from synthcohort.dicom.labels import Labels, match, read_labels
 from synthcohort.dicom.pseudonyms import Pseudonyms, private_path
-from synthcohort.dicom.read import DECODERS, quiet_pydicom, read_header
+from synthcohort.dicom.read import quiet_pydicom, read_header
 from synthcohort.dicom.reasons import Reason, UnfitError
 
 ACCEPTED, REJECTED = "accepted", "rejected"

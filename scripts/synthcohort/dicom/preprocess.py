@@ -19,9 +19,10 @@ from synthcohort.core.progress import logger, track
 from synthcohort.core.store import Finding, StoreInfo, write_store
 from synthcohort.dicom.cache import RowCache, open_cache
 from synthcohort.dicom.check import check_header
+from synthcohort.dicom.decode import decode
 from synthcohort.dicom.header import Header
 from synthcohort.dicom.index import ACCEPTED, PRIVATE_TABLE, REJECTED
-from synthcohort.dicom.read import decode, quiet_pydicom, read_bytes, read_image
+from synthcohort.dicom.read import quiet_pydicom, read_bytes, read_image
 from synthcohort.dicom.reasons import Reason, UnfitError
 from synthcohort.dicom.render import Renderer, Rendering
 
@@ -245,7 +246,9 @@ def _files_table(rows: pd.DataFrame, digests: list[bytes | None], cache: RowCach
         }
     )
     # Without rows pandas would guess other types, and the merged bytes would depend on which shards are empty.
-    return table.astype({"status": "str", "reason": "str", "windowed": "str", "window_low": float, "window_high": float})
+    return table.astype(
+        {"status": "str", "reason": "str", "windowed": "str", "window_low": float, "window_high": float}
+    )
 
 
 def _write_stores(

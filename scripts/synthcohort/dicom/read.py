@@ -1,74 +1,37 @@
-"""From a file's bytes to its header and its stored pixel values, with every silent failure of decoding made loud.
+"""From a file's bytes to its header: no more is read than is asked for, and no word of pydicom's gets out.
 
-pydicom's messages and warnings quote the file, and so could name a patient: nothing of them leaves this module.
+pydicom's messages and warnings quote the file, and so could name a patient. Its `dcmread` is not used: it builds a data
+set several times over, inflates without a limit, and takes a file that ends too early for one without attributes.
 """
 
 import io
 import logging
 import os
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement
-from pydicom.encaps import generate_fragments, parse_basic_offsets
-from pydicom.errors import InvalidDicomError
-from pydicom.pixels import get_decoder
-from pydicom.tag import Tag
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.filereader import data_element_generator
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from synthcohort.dicom.codestream import JPEG_COMPLAINT, captured_stderr, check_codestream
-from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_value
+from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_values
 from synthcohort.dicom.reasons import Reason, UnfitError
 
-Stored = NDArray[Any]
-"""``[rows, columns]`` of 8- or 16-bit integers as they stand in the file."""
-
-# One named decoder each: when the named one fails, pydicom would otherwise try others, and some return garbage.
-DECODERS: dict[str, str] = {
-    ImplicitVRLittleEndian: "",
-    ExplicitVRLittleEndian: "",
-    DeflatedExplicitVRLittleEndian: "",
-    ExplicitVRBigEndian: "",
-    RLELossless: "pydicom",
-    JPEGBaseline8Bit: "gdcm",
-    JPEGExtended12Bit: "gdcm",  # 8 bits only: nothing that we may ship decodes 12
-    JPEGLossless: "gdcm",
-    JPEGLosslessSV1: "gdcm",
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "gdcm",
-    JPEG2000: "gdcm",
-}
-# Little-endian pixels are looked at where they lie: copying and asking pydicom would cost more than all the rest.
-IN_PLACE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
-MEDIA_CLASS, TRANSFER_SYNTAX = Tag(0x0002, 0x0002), Tag(0x0002, 0x0010)
-_HEADER_TAGS = list(TAGS.values())
-_ALL_TAGS = [*_HEADER_TAGS, PIXEL_DATA]
+_PREAMBLE, _PREFIX = 128, b"DICM"
+_META_GROUP = 0x0002
+_MEDIA_CLASS, _TRANSFER_SYNTAX = Tag(_META_GROUP, 0x0002), Tag(_META_GROUP, 0x0010)
+_CHARACTER_SET = Tag(0x0008, 0x0005)
+_HEADER_TAGS: list[BaseTag | int] = [*TAGS.values()]
+_ALL_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, PIXEL_DATA]
 _INFLATION_STEP = 1 << 20
 _DEFERRED = 1 << 18  # bytes; of our attributes only pixel data is ever this long
 
@@ -116,7 +79,7 @@ def read_header(path: str | Path, maximum_pixels: int) -> Header:
     """
     try:
         with open(path, "rb") as file:
-            return _read(file, maximum_pixels, pixels=False)[1]
+            return _read(file, maximum_pixels)[1]
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error
 
@@ -127,7 +90,7 @@ def read_image(data: bytes, maximum_pixels: int) -> tuple[Dataset, Header]:
     Returns
     -------
     dataset : pydicom.Dataset
-        With pixel data still encoded; for `decode`.
+        With pixel data still encoded; for `decode.decode`.
     header : Header
 
     Raises
@@ -135,36 +98,57 @@ def read_image(data: bytes, maximum_pixels: int) -> tuple[Dataset, Header]:
     UnfitError
         As for `read_header`.
     """
-    dataset, header = _read(io.BytesIO(data), maximum_pixels, pixels=True)
-    element = dataset.get_item(PIXEL_DATA)
-    if isinstance(element, RawDataElement) and element.value is None:  # put off: look at it where it lies
-        value: Any = memoryview(data)[element.value_tell : element.value_tell + element.length]
-        if header.transfer_syntax not in IN_PLACE:
-            value = bytes(value)
-        dataset[PIXEL_DATA] = element._replace(value=value)
-    return dataset, header
+    return _read(io.BytesIO(data), maximum_pixels, data)
 
 
-def _read(file: BinaryIO, maximum_pixels: int, pixels: bool) -> tuple[Dataset, Header]:
+def _read(file: BinaryIO, maximum_pixels: int, data: bytes | None = None) -> tuple[Dataset, Header]:
+    """Read a header, and the pixel data where `data`, the bytes behind `file`, is given."""
     try:
-        deflated = _refuse_inflation(file, _byte_limit(maximum_pixels))
-        dataset = pydicom.dcmread(
-            file,
-            defer_size=_DEFERRED if pixels and not deflated else None,
-            specific_tags=_ALL_TAGS if pixels else _HEADER_TAGS,
-            stop_before_pixels=not pixels,
-        )
-        if text_value(dataset.file_meta, MEDIA_CLASS) == MEDIA_DIRECTORY:
+        if file.read(_PREAMBLE + len(_PREFIX))[_PREAMBLE:] != _PREFIX:
+            raise UnfitError(Reason.NOT_DICOM)
+        meta = Dataset({element.tag: element for element in data_element_generator(file, False, True, _behind_meta)})
+        if text_values(meta, _MEDIA_CLASS)[0] == MEDIA_DIRECTORY:
             raise UnfitError(Reason.DICOMDIR)
-        return dataset, parse_header(dataset, text_value(dataset.file_meta, TRANSFER_SYNTAX))
+        transfer_syntax = text_values(meta, _TRANSFER_SYNTAX)[0]
+        if transfer_syntax == DeflatedExplicitVRLittleEndian:
+            inflated = _inflate(file.read(), _byte_limit(maximum_pixels))
+            file, data = io.BytesIO(inflated), None if data is None else inflated
+        dataset = _read_dataset(file, transfer_syntax, data)
+        return dataset, parse_header(dataset, transfer_syntax)
     except (MemoryError, UnfitError):
         raise
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error
-    except InvalidDicomError as error:
-        raise UnfitError(Reason.NOT_DICOM) from error
+    except EOFError as error:  # a value of undefined length without its end: compressed pixels, or a sequence
+        raise UnfitError(Reason.DAMAGED if data is None else Reason.CUT_OFF) from error
     except Exception as error:  # a hostile or broken file may raise anything
         raise UnfitError(Reason.DAMAGED) from error
+
+
+def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> Dataset:
+    implicit, little = transfer_syntax == ImplicitVRLittleEndian, transfer_syntax != ExplicitVRBigEndian
+    if data is None:
+        found = data_element_generator(file, implicit, little, _at_pixels, specific_tags=_HEADER_TAGS)
+    else:
+        deferred = _DEFERRED if little else None
+        found = data_element_generator(file, implicit, little, defer_size=deferred, specific_tags=_ALL_TAGS)
+    elements = {element.tag: element for element in found}
+    pixels = elements.get(PIXEL_DATA)
+    if data is not None and isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length:
+        # Native pixels are looked at where they lie: a copy of each file would cost as much as reading it.
+        value: Any = memoryview(data)[pixels.value_tell : pixels.value_tell + pixels.length]
+        elements[PIXEL_DATA] = pixels._replace(value=value)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(implicit, little, convert_encodings(text_values(dataset, _CHARACTER_SET)))
+    return dataset
+
+
+def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != _META_GROUP
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag >= PIXEL_DATA
 
 
 def _byte_limit(maximum_pixels: int) -> int:
@@ -172,132 +156,15 @@ def _byte_limit(maximum_pixels: int) -> int:
     return 4 * maximum_pixels + (64 << 20)
 
 
-def _refuse_inflation(file: BinaryIO, limit: int) -> bool:
-    """Refuse a deflated file (PS3.5 A.5) that would fill the memory, before pydicom inflates it at one go.
-
-    Returns whether the file is deflated.
-    """
-    start = file.read(1024)
-    deflated = DeflatedExplicitVRLittleEndian.encode() in start and len(start) > 144
-    if deflated:
-        (length,) = struct.unpack("<I", start[140:144])
-        file.seek(144 + length)
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        rest = file.read()
-        while rest and not inflater.eof and size <= limit:
-            size += len(inflater.decompress(rest, _INFLATION_STEP))
-            rest = inflater.unconsumed_tail
+def _inflate(data: bytes, limit: int) -> bytes:
+    """Inflate a deflated data set (PS3.5 A.5), unless it would fill the memory."""
+    inflater, parts, size = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
+    while not inflater.eof:
+        parts.append(inflater.decompress(data, _INFLATION_STEP))
+        size += len(parts[-1])
         if size > limit:
             raise UnfitError(Reason.TOO_LARGE)
-    file.seek(0)
-    return deflated
-
-
-def decode(dataset: Dataset, header: Header) -> tuple[Stored, NDArray[np.bool_] | None]:
-    """Decode a checked header's pixel data.
-
-    Parameters
-    ----------
-    dataset : pydicom.Dataset
-        From `read_image`.
-    header : Header
-        That has passed `check.check_header`.
-
-    Returns
-    -------
-    stored : numpy.ndarray
-        ``[rows, columns]``, values of exactly `bits_stored` bits, signed or not.
-    padding : numpy.ndarray or None
-        bool ``[rows, columns]``: where nothing was measured (PS3.3 C.7.5.1.1.2); None where that is nowhere.
-
-    Raises
-    ------
-    UnfitError
-        When there are no pixels, too few or too many, or when they cannot be decoded.
-    """
-    syntax = UID(header.transfer_syntax)
-    try:
-        element = dataset.get_item(PIXEL_DATA)
-        data: Any = element.value if element is not None else b""
-        if not data:
-            raise UnfitError(Reason.NO_PIXELS)
-        if syntax.is_encapsulated:
-            _check_encapsulated(data, header)
-        else:
-            _check_length(len(data), header)
-        stored = _native(data, header) if syntax in IN_PLACE else _decode(dataset, syntax)
-    except (MemoryError, UnfitError):
-        raise
-    except Exception as error:  # decoders raise what they like
-        raise UnfitError(Reason.UNDECODABLE) from error
-    if stored.shape != (header.rows, header.columns):
-        raise UnfitError(Reason.CODESTREAM)
-    padding = _padding_mask(stored, header)
-    return _clear_unused_bits(stored, header), padding
-
-
-def _native(data: bytes | memoryview, header: Header) -> Stored:
-    """Look at little-endian pixels as they are (PS3.5 8.2)."""
-    pixels = np.frombuffer(data, f"<{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
-    return pixels[: header.rows * header.columns].reshape(header.rows, header.columns)
-
-
-def _decode(dataset: Dataset, syntax: UID) -> Stored:
-    complaints: list[bytes] = []
-    with captured_stderr(complaints) if DECODERS[syntax] == "gdcm" else nullcontext():
-        # Unused high bits of native data are cleared later, after the padding value was looked for among them.
-        stored, _ = get_decoder(syntax).as_array(
-            dataset,
-            raw=True,
-            decoding_plugin=DECODERS[syntax],
-            allow_excess_frames=False,  # type: ignore[arg-type]
-            correct_unused_bits=syntax.is_encapsulated,  # type: ignore[arg-type]
-        )
-    if any(JPEG_COMPLAINT in complaint for complaint in complaints):
-        raise UnfitError(Reason.UNDECODABLE)
-    return stored
-
-
-def _check_length(length: int, header: Header) -> None:
-    expected = header.rows * header.columns * header.bits_allocated // 8
-    if length < expected:
-        raise UnfitError(Reason.SHORT)
-    if length > expected + expected % 2:
-        raise UnfitError(Reason.LONG)
-
-
-def _check_encapsulated(data: bytes, header: Header) -> None:
-    """One frame, whole, of the size in the header (PS3.5 A.4)."""
-    buffer = io.BytesIO(data)
-    offsets = parse_basic_offsets(buffer)
-    fragments = list(generate_fragments(buffer))
-    if not fragments:
-        raise UnfitError(Reason.NO_PIXELS)
-    if len(offsets) > 1:
-        raise UnfitError(Reason.FRAMES)
-    if header.transfer_syntax == RLELossless:
-        if len(fragments) > 1:  # each fragment is one frame (PS3.5 A.4.2)
-            raise UnfitError(Reason.FRAMES)
-    else:
-        check_codestream(fragments, header)
-
-
-def _padding_mask(stored: Stored, header: Header) -> NDArray[np.bool_] | None:
-    if header.padding is None:
-        return None
-    low, high = header.padding
-    mask = stored == low if low == high else (stored >= low) & (stored <= high)
-    return mask if mask.any() else None
-
-
-def _clear_unused_bits(stored: Stored, header: Header) -> Stored:
-    """Sign-extend or zero what stands above `bits_stored`, if anything does (PS3.5 8.1.1: overlays once did)."""
-    if header.bits_stored == header.bits_allocated:
-        return stored
-    values = 1 << header.bits_stored
-    low = -values // 2 if header.signed else 0
-    if low <= stored.min() and stored.max() < low + values:
-        return stored
-    shift = header.bits_allocated - header.bits_stored
-    stored = stored.astype(stored.dtype.newbyteorder("="))
-    return (stored << shift) >> shift
+        if not parts[-1] and not inflater.unconsumed_tail:
+            raise UnfitError(Reason.CUT_OFF)
+        data = inflater.unconsumed_tail
+    return b"".join(parts)

@@ -46,7 +46,7 @@ class Reason(StrEnum):
     SHORT = "pixel data shorter than the header says"
     LONG = "pixel data longer than the header says"
     FRAMES = "more frames than the header says"
-    CUT_OFF = "compressed pixel data cut off"
+    CUT_OFF = "compressed data cut off"
     CODESTREAM = "compressed image differs from the header"
     UNDECODABLE = "pixel data cannot be decoded"
     CONSTANT = "all pixels equal"

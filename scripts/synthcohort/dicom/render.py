@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from synthcohort.core import versions
 from synthcohort.core.config import Ingest
 from synthcohort.core.errors import UserError
+from synthcohort.dicom.decode import Stored
 from synthcohort.dicom.header import Header, Lut
-from synthcohort.dicom.read import Stored
 from synthcohort.dicom.reasons import Reason, UnfitError
 from synthcohort.dicom.resize import Plane, shrink, square_map
 
@@ -179,8 +179,8 @@ class Renderer:
         for low, high in self.windows:
             # Rescaling commutes with averaging: only the clip to window and physical range needs every pixel.
             darkest, brightest = ((limit - intercept) / slope for limit in (max(low, AIR), min(high, HIGHEST)))
-            self._buffer[...] = stored
-            np.clip(self._buffer, min(darkest, brightest), max(darkest, brightest), out=self._buffer)
+            ends = np.float32(min(darkest, brightest)), np.float32(max(darkest, brightest))
+            np.clip(stored, *ends, out=self._buffer, dtype=np.float32, casting="unsafe")
             if padding is not None:
                 self._buffer[padding] = darkest
             units = mapping(self._buffer, fill=darkest) * np.float32(slope) + np.float32(intercept - low)
