@@ -179,7 +179,7 @@ def brain_of(row: Row, grid: Grid, skull: Skull, pressed: Field | None) -> Brain
     if split is not None:
         sulci = np.maximum(sulci, cover_line(midline, (0.9 + 0.9 * row["sulcus"]) * split, edge))
         fissure = np.where(split > 0.5, np.minimum(fissure, midline), fissure)
-        reach = np.maximum(reach, split * np.clip(2 - midline * 0.25, 0, 1))
+        reach = np.maximum(reach, split * np.clip(1.6 - midline * 0.3, 0, 1))
     lateral, central = _ventricles(row, warped_x, warped_y, squeeze)
     cisterns = _cisterns(row, warped_x, warped_y, squeeze)
     ventricles = None if lateral is None else cover(lateral + 0.25 * folds, edge)

@@ -30,11 +30,11 @@ NATURAL_PREVALENCE = {
 """Share of slices in the RSNA 2019 haemorrhage challenge (Flanders et al. 2020, doi:10.1148/ryai.2020190211)."""
 
 VISIBLE_SHARE = {
-    "epidural": 0.45,
-    "intraparenchymal": 0.295,
-    "intraventricular": 0.5,
-    "subarachnoid": 0.348,
-    "subdural": 0.665,
+    "epidural": 0.392,
+    "intraparenchymal": 0.292,
+    "intraventricular": 0.482,
+    "subarachnoid": 0.390,
+    "subdural": 0.627,
 }
 """Share of an affected patient's slices on which the lesion shows; measured on 8 000 simulated patients."""
 

@@ -4,6 +4,7 @@ import math
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcohort.phantoms.head.anatomy import (
     Brain,
@@ -17,6 +18,9 @@ from synthcohort.phantoms.head.anatomy import (
 )
 from synthcohort.phantoms.head.patients import NOMINAL_HEIGHT
 from synthcohort.phantoms.head.shapes import Field, Grid, Waves, cover, ramp
+
+VISIBLE_COVERAGE = 0.3
+"""A pixel belongs to a lesion's mask where the lesion covers at least this much of it."""
 
 
 class Scene:
@@ -61,6 +65,11 @@ class Scene:
     def brain(self) -> Brain:
         """The brain, pushed by the blood outside it; laid out on demand, as epidural and subdural blood need none."""
         return brain_of(self.row, self.grid, self.skull, self._pressed)
+
+    def visible(self, name: str) -> NDArray[np.bool_]:
+        """Pixels that a lesion visibly alters: enough of it, and no bone in the same pixel to outshine it."""
+        clear = self.skull.inner >= 0.5 * self.skull.edge
+        return (self.lesions[name] >= VISIBLE_COVERAGE) & clear
 
     def _add_extra_axial(self) -> None:
         """Blood between skull and brain; an epidural one pushes a subdural one aside."""

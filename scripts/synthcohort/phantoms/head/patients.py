@@ -108,7 +108,7 @@ def _scan(dice: Dice) -> Table:
         "shift_y": dice.normal(0, 4),
         "thickness_mm": dice.choice((5.0, 2.5, 1.25), (0.75, 0.18, 0.07)),
         "sharpness": dice.uniform(),
-        "noise": dice.lognormal(3.0, 0.24, 1.6, 5.0),
+        "noise": dice.lognormal(2.9, 0.22, 1.6, 4.4),
         "beam": dice.uniform(0.2, 1.0),
         "offset": dice.normal(0, 1.0),
         "holder": dice.uniform(),

@@ -9,7 +9,7 @@ from synthcohort.phantoms.head.patients import MOST_SLICES, NOMINAL_HEIGHT, PATI
 
 FEWEST_SLICES = 3
 LOWEST_LEVEL, HIGHEST_LEVEL = 8.0, 124.0
-LABEL_SIDE = 48
+LABEL_SIDE = 64
 """Labels follow from the areas that lesions cover on a grid of this side."""
 
 
@@ -66,6 +66,13 @@ def _mass_effect_here(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(shift_here=shift, ventricle_size=np.minimum(rows["ventricles"] + blocked, 2.2))
 
 
+def _area(scene: Scene, name: str) -> float:
+    """Visible area of a lesion in mm²."""
+    if name not in scene.lesions:
+        return 0.0
+    return float(scene.lesions[name][scene.visible(name)].sum()) * scene.grid.pixel**2
+
+
 def _may_show(rows: pd.DataFrame, name: str) -> np.ndarray:
     """Say False where a lesion certainly ends above or below the slice, to spare laying it out."""
     if name == "intraventricular":
@@ -86,8 +93,6 @@ def _labels(rows: pd.DataFrame) -> dict[str, np.ndarray]:
         scene = Scene(row, LABEL_SIDE)  # type: ignore[arg-type]
         for name in LESIONS:
             if labels[name][index]:
-                covered = scene.lesions.get(name)
-                area = 0.0 if covered is None else float(covered[covered > 0.3].sum()) * scene.grid.pixel**2
-                labels[name][index] = area >= MINIMUM_AREA_MM2
+                labels[name][index] = _area(scene, name) >= MINIMUM_AREA_MM2
     labels["no_finding"] = (~np.any(list(labels.values()), axis=0)).astype(np.int8)
     return labels

@@ -14,8 +14,6 @@ from synthcohort.phantoms.head.patients import NOMINAL_HEIGHT
 from synthcohort.phantoms.head.shapes import Field, Grid, blend, capsule, cover, cover_line, ellipse, ramp, span
 
 AIR, FAT, SKIN, FLUID, FALX = -1000.0, -85.0, 25.0, 7.0, 50.0
-VISIBLE_COVERAGE = 0.3
-"""A pixel belongs to a lesion's mask where the lesion covers at least this much of it."""
 
 
 def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
@@ -42,7 +40,7 @@ def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
         images[index] = scan(scene.row, scene.grid, paint(scene), seed)
         for bit, finding in enumerate(FINDINGS):
             if finding.name in scene.lesions:
-                masks[index] |= (scene.lesions[finding.name] >= VISIBLE_COVERAGE).astype(np.uint16) << np.uint16(bit)
+                masks[index] |= scene.visible(finding.name).astype(np.uint16) << np.uint16(bit)
     spacing = (rows["field_mm"].to_numpy() / side).astype(np.float32)
     return Drawing(images, masks, spacing)
 
@@ -129,7 +127,8 @@ def _tissue(scene: Scene) -> Field:
     tent = _below_tentorium(scene)
     if tent is not None:
         hind = cover(tent, 3.0)
-        folia = 0.75 + 0.3 * np.cos(np.sqrt(brain.x**2 + (brain.y + 2) ** 2) * np.float32(1.15) + brain.texture)
+        bend = np.sqrt(brain.x**2 + (brain.y + 2) ** 2) * np.float32(1.2) + 2 * brain.texture
+        folia = 0.72 + 0.2 * np.cos(bend)
         stem = cover(ellipse(brain.x, brain.y, (0, 9), (16, 13)), 5.0)
         gray += hind * (folia * (1 - stem) + 0.4 * stem - gray)
     tissue = row["white"] + gain * gray
