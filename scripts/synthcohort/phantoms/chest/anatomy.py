@@ -1,120 +1,18 @@
-"""A simulated patient's thorax: its measures, and organs drawn as centimetres of tissue along the beam."""
-
-from dataclasses import dataclass, field
+"""A healthy thorax: organs drawn as centimetres of tissue along the beam."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synthcohort.phantoms.chest.grid import Field, Grid, chord, ellipse, smooth_union
-
-CAGE_TOP = -138.0  # mm above the hila where the rib cage closes
-RIB_SPACING = 24.5
-FIRST_RIB = -126.0
-ATTENUATION = 0.185  # per cm of water at a chest beam's effective energy
-LUNG_AIR = 0.74  # share of aerated lung that is air
-SIDES = {"right": -1, "left": 1}  # the patient's right is the image's left
-
-
-@dataclass
-class Fracture:
-    """A broken rib: `side` (−1 the patient's right), rib number, distance from the mid-line in mm, step in mm."""
-
-    side: int
-    rib: int
-    lateral: float
-    step: float
-    callus: float
-
-
-@dataclass
-class Thorax:
-    """Measures of one exposure, in mm of a reference patient unless said otherwise.
-
-    Attributes
-    ----------
-    cage : float
-        Inner half width of the rib cage at its widest.
-    wall, depth : float
-        Thickness of the chest wall beside the cage (mm), and of the body from front to back (cm).
-    armpit : float
-        Height at which the arms leave the trunk.
-    breast : float
-        Thickness of the breasts (cm).
-    heart_ratio : float
-        Cardiothoracic ratio that is drawn.
-    heart_turn : float
-        Slope of the heart's long axis (radians).
-    stomach : float
-        Size of the gas in the stomach (1 = usual).
-    waist : float
-        How the trunk widens towards the feet (mm per 100 mm).
-    mediastinum : float
-        Width of the upper mediastinum relative to a usual one.
-    shift : float
-        Displacement of heart and mediastinum to the patient's left.
-    collapsed, free_air : int
-        Side of an atelectasis and of a pneumothorax (−1 the patient's right, 0 none).
-    domes : dict
-        Height of each hemidiaphragm's dome, by side (−1 the patient's right).
-    """
-
-    cage: float
-    wall: float
-    depth: float
-    armpit: float
-    breast: float
-    bone: float
-    aorta: float
-    heart_ratio: float
-    heart_turn: float
-    stomach: float
-    waist: float
-    supine: bool
-    scapula: float
-    clavicle: float
-    rib_tilt: float
-    rotation: float
-    mediastinum: float = 1.0
-    shift: float = 0.0
-    calcified: bool = False
-    collapsed: int = 0
-    free_air: int = 0
-    domes: dict[int, float] = field(default_factory=dict)
-    fractures: list[Fracture] = field(default_factory=list)
-
-
-@dataclass
-class Scene:
-    """What the beam passes, in cm of water (`bone` and `metal`: excess over water), each float32 [side, side].
-
-    `lung` is the thickness of lung, `fill` the share of its air that fluid replaced, `vessels` blood within lung.
-    """
-
-    grid: Grid
-    thorax: Thorax
-    tissue: Field
-    lung: Field
-    bone: Field
-    metal: Field
-    fill: Field
-    vessels: Field
-    heart: Field
-    upper_mediastinum: Field
-    root: Field
-
-
-def cage_width(thorax: Thorax, y: Field | float) -> Field:
-    """Inner half width of the rib cage at heights `y`."""
-    t = np.clip((70 - y) / (70 - CAGE_TOP), 0, 0.9999)
-    return (thorax.cage * (1 - t**2.5) ** 0.52).astype(np.float32) + np.float32(0.5)
-
-
-def dome(thorax: Thorax, x: Field, side: int) -> Field:
-    """Height of a hemidiaphragm's silhouette over `x` (mm)."""
-    centre = 0.49 * thorax.cage
-    t = (x * side - centre) * np.float32(1 / centre)
-    fall = np.where(t > 0, 40 * t * t * (0.45 + 0.55 * t), 20 * t * t)
-    return (thorax.domes[side] + fall).astype(np.float32)
+from synthcohort.phantoms.chest.thorax import (
+    FIRST_RIB,
+    RIB_SPACING,
+    Fracture,
+    Scene,
+    Thorax,
+    cage_width,
+    dome,
+    heart_scale,
+)
 
 
 def draw_anatomy(grid: Grid, thorax: Thorax) -> Scene:
@@ -156,12 +54,6 @@ def _body(grid: Grid, thorax: Thorax) -> Field:
             inside = 1 - np.square((u - centre[0]) / 78) - np.square((v - centre[1]) * fold / 66)
             thickness[window] += thorax.breast * np.sqrt(np.maximum(inside, 0)) * grid.smooth(inside, 0.25)
     return thickness.astype(np.float32)
-
-
-def heart_scale(thorax: Thorax) -> float:
-    """Size of the heart relative to the shape in `_mediastinum`, from the cardiothoracic ratio."""
-    turn = thorax.heart_turn
-    return thorax.heart_ratio * 2 * thorax.cage / (72 + np.hypot(64 * np.cos(turn), 47 * np.sin(turn)))
 
 
 def _mediastinum(scene: Scene) -> Field:
@@ -325,9 +217,3 @@ def _airways(scene: Scene, occupied: Field) -> None:
     scene.tissue[window] -= 1.9 * air
     blood = chord(ellipse(x, y, (-36, 8), (11, 26), 0.3)) + chord(ellipse(x, y, (38, -6), (13, 19), -0.4))
     scene.vessels[window] += 1.7 * blood * (1 - occupied[window])
-
-
-def landmarks(scene: Scene) -> NDArray[np.float64]:
-    """Edges of the drawn heart (mm): the patient's right and left, for tests and devices."""
-    columns = np.nonzero((scene.heart > 0.05).any(axis=0))[0]
-    return scene.grid.columns[columns[[0, -1]]].astype(np.float64)

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from synthcohort.phantoms.chest.anatomy import Scene, cage_width
 from synthcohort.phantoms.chest.grid import Field, Strand, strokes
+from synthcohort.phantoms.chest.thorax import Scene, cage_width
 
 Path = NDArray[np.float64]
 

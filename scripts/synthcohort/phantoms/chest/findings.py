@@ -13,16 +13,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcohort.phantoms.chest.anatomy import (
-    ATTENUATION,
-    FIRST_RIB,
-    LUNG_AIR,
-    RIB_SPACING,
-    Fracture,
-    Scene,
-    Thorax,
-    cage_width,
-)
 from synthcohort.phantoms.chest.devices import draw_devices
 from synthcohort.phantoms.chest.grid import Field
 from synthcohort.phantoms.chest.labels import BIT
@@ -35,6 +25,16 @@ from synthcohort.phantoms.chest.opacities import (
     draw_pneumonia,
 )
 from synthcohort.phantoms.chest.pleura import draw_pleural_effusion, draw_pleural_other, draw_pneumothorax
+from synthcohort.phantoms.chest.thorax import (
+    ATTENUATION,
+    FIRST_RIB,
+    LUNG_AIR,
+    RIB_SPACING,
+    Fracture,
+    Scene,
+    Thorax,
+    cage_width,
+)
 
 Stream = Callable[[str], np.random.Generator]
 VISIBLE = 0.06  # change of attenuation that a mask counts
@@ -68,7 +68,7 @@ def shape_thorax(thorax: Thorax, present: list[str], patient: Stream, visit: Str
         ratio = 0.515 + 0.13 * patient("cardiomegaly").beta(1.3, 2.0) + visit("cardiomegaly").normal(0, 0.012)
         thorax.heart_ratio = float(np.clip(ratio, 0.512, 0.66))
     if "enlarged_cardiomediastinum" in present:
-        thorax.mediastinum = 1.3 + 0.75 * patient("enlarged_cardiomediastinum").beta(1.2, 2.0)
+        thorax.mediastinum = 1.24 + 0.7 * patient("enlarged_cardiomediastinum").beta(1.2, 2.0)
     if "atelectasis" in present:
         rng = patient("atelectasis")
         thorax.collapsed = _side(rng, 0.5)

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from synthcohort.phantoms.chest.anatomy import ATTENUATION, LUNG_AIR, Scene
 from synthcohort.phantoms.chest.grid import Field
+from synthcohort.phantoms.chest.thorax import ATTENUATION, LUNG_AIR, Scene
 
 
 def attenuation(scene: Scene) -> Field:
@@ -14,7 +14,7 @@ def attenuation(scene: Scene) -> Field:
     return ATTENUATION * (np.maximum(water, 0) + scene.bone) + scene.metal
 
 
-def expose(scene: Scene, rng: np.random.Generator) -> Field:
+def expose(scene: Scene, rng: np.random.Generator, noise: np.random.Generator) -> Field:
     """Detector signal of an exposure (Beer–Lambert, scatter, quantum noise, detector blur), relative to no patient."""
     pixel = scene.grid.pixel
     primary = np.exp(-attenuation(scene))
@@ -22,8 +22,7 @@ def expose(scene: Scene, rng: np.random.Generator) -> Field:
     scatter = uniform_filter(uniform_filter(primary, width), width)
     signal = primary + np.float32(rng.uniform(0.25, 0.6)) * scatter
     photons = 10 ** rng.uniform(4.0, 4.8) * pixel**2
-    noise = rng.standard_normal(signal.shape, np.float32)
-    signal += np.sqrt(signal * np.float32(1 / photons)) * noise
+    signal += np.sqrt(signal * np.float32(1 / photons)) * noise.standard_normal(signal.shape, np.float32)
     blur = rng.uniform(0.3, 0.7) / pixel
     return gaussian_filter(signal, blur, truncate=2.5) if blur > 0.3 else signal
 

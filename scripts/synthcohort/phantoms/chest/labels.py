@@ -66,7 +66,6 @@ CORRELATIONS = (
 PERSISTENCE = 0.6  # share of the normals' variance that a patient keeps from study to study
 STUDIES = (0.53, 0.19, 0.11, 0.08, 0.09)  # probability of 1, 2, … 5 studies
 REPEATED = 0.02  # share of studies with a second exposure
-REFERENCE_SIDE = 256
 
 
 def plan_images(patients: int, seed: int, minimum_prevalence: float) -> pd.DataFrame:
@@ -86,9 +85,9 @@ def plan_images(patients: int, seed: int, minimum_prevalence: float) -> pd.DataF
     -------
     pandas.DataFrame
         ``patient``, ``study`` (1–5), ``instance`` (2 where an exposure was repeated), ``sex`` (M/F), ``age`` (years),
-        ``view`` (PA/AP), ``habitus`` (standard normal: slim to stout), ``spacing_mm`` (side of a pixel in millimetres
-        if the image were 256 pixels wide), and one int8 0/1 column per finding. ``no_finding`` stands where no other
-        finding but support devices does.
+        ``view`` (PA/AP), ``habitus`` (standard normal: slim to stout), ``field_mm`` (side of the image),
+        ``spacing_mm`` (side of a pixel of a 512-pixel matrix), and one int8 0/1 column per finding. ``no_finding``
+        stands where no other finding but support devices does.
 
     References
     ----------
@@ -119,7 +118,8 @@ def plan_images(patients: int, seed: int, minimum_prevalence: float) -> pd.DataF
             "age": age,
             "view": columns.pop("view"),
             "habitus": habitus.round(3),
-            "spacing_mm": (field / REFERENCE_SIDE).round(4),
+            "field_mm": field.round(2),
+            "spacing_mm": field.round(2) / 512,
             **columns,
         }
     )

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from synthcohort.phantoms.chest.anatomy import ATTENUATION, Scene, cage_width, dome
 from synthcohort.phantoms.chest.grid import Field, Grid, chord, ellipse, splat
+from synthcohort.phantoms.chest.thorax import ATTENUATION, Scene, cage_width, dome
 
 MINOR_FISSURE = 2.0
 Change = Field | float  # attenuation that a sign adds beyond the filling of the lung, for its mask

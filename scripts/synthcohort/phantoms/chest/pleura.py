@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from synthcohort.phantoms.chest.anatomy import ATTENUATION, LUNG_AIR, Scene, cage_width, dome
 from synthcohort.phantoms.chest.grid import ellipse
 from synthcohort.phantoms.chest.opacities import Change, fill, place
+from synthcohort.phantoms.chest.thorax import ATTENUATION, LUNG_AIR, Scene, cage_width, dome
 
 
 def draw_pneumothorax(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Change:

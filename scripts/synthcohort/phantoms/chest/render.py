@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from synthcohort.phantoms.chest.anatomy import Thorax, draw_anatomy
+from synthcohort.phantoms.chest.anatomy import draw_anatomy
 from synthcohort.phantoms.chest.findings import draw_findings, shape_thorax
 from synthcohort.phantoms.chest.grid import Grid
 from synthcohort.phantoms.chest.imaging import expose, present
-from synthcohort.phantoms.chest.labels import FINDINGS, REFERENCE_SIDE
+from synthcohort.phantoms.chest.labels import FINDINGS
+from synthcohort.phantoms.chest.thorax import Thorax
 from synthcohort.phantoms.chest.vessels import draw_vessels
 from synthcohort.phantoms.drawing import Drawing
 
-PERSON, POSE, SIGNS = range(3)  # streams of randomness
+PERSON, POSE, SIGNS, NOISE = range(4)  # streams of randomness
 
 
 def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
@@ -37,7 +38,7 @@ def draw_images(rows: pd.DataFrame, side: int, seed: int) -> Drawing:
     records = rows.to_dict("records")
     for k, row in enumerate(records):
         images[k], masks[k] = _draw_image(row, side, seed)
-    spacing = rows["spacing_mm"].to_numpy(np.float64) * REFERENCE_SIDE / side
+    spacing = rows["field_mm"].to_numpy(np.float64) / side
     return Drawing(images, masks, spacing.astype(np.float32))
 
 
@@ -62,12 +63,12 @@ def _draw_image(row: dict, side: int, seed: int) -> tuple[np.ndarray, np.ndarray
     masks = draw_findings(
         scene, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
     )
-    return present(scene, expose(scene, pose), pose), masks
+    return present(scene, expose(scene, pose, stream(NOISE, *image)), pose), masks
 
 
 def _grid(row: dict, side: int, scale: float, bend: float, pose: np.random.Generator) -> Grid:
     """Place the patient on the detector."""
-    pixel = row["spacing_mm"] * REFERENCE_SIDE / side / scale
+    pixel = row["field_mm"] / side / scale
     loose = 1.0 if row["view"] == "PA" else 1.8
     centre = (loose * pose.normal(0, 3.5), -4 + loose * pose.normal(0, 5))
     tilt = float(np.clip(loose * pose.normal(0, 0.018), -0.08, 0.08))

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from synthcohort.phantoms.chest.anatomy import Scene
 from synthcohort.phantoms.chest.grid import Field, splat
+from synthcohort.phantoms.chest.thorax import Scene
 
 TRUNKS = np.radians([-82, -58, -34, -8, 18, 42, 62, 80])  # of each lung, from the lateral direction, up is negative
 LENGTHS = (34.0, 30.0, 24.0, 19.0, 15.0)  # mm, by generation
