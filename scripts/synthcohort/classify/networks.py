@@ -93,7 +93,7 @@ class SmallNet(Network):
 
     name = "small"
 
-    def __init__(self, channels: int, findings: Sequence[str], resolution: int, width: int = 128) -> None:
+    def __init__(self, channels: int, findings: Sequence[str], resolution: int, width: int = 96) -> None:
         super().__init__(channels, findings, resolution)
         stages = max(3, resolution.bit_length() - 3)
         widths = [max(8, width >> (stages - 1 - stage)) for stage in range(stages)]
@@ -102,6 +102,8 @@ class SmallNet(Network):
             ResidualBlock(widths[max(0, stage - 1)], widths[stage], 1 if stage == 0 else 2) for stage in range(stages)
         )
         self.norm = nn.BatchNorm2d(widths[-1])
+        side = resolution >> stages
+        self.place = nn.Parameter(torch.empty(widths[-1], side, side).uniform_(-1 / side, 1 / side))
         self.head = nn.Linear(widths[-1], len(self.findings))
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -112,8 +114,8 @@ class SmallNet(Network):
         return maps[1:]
 
     def pooled(self, x: Tensor) -> Tensor:
-        """See `Network`."""
-        return relu(self.norm(self.features(x)[-1])).float().mean((2, 3))
+        """See `Network`; a map's positions are added with learnt weights, as findings have their places."""
+        return (relu(self.norm(self.features(x)[-1])).float() * self.place).sum((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Network`; the last layer computes in float32, as coarser scores would tie."""
