@@ -47,8 +47,8 @@ def draw_pneumonia(scene: Scene, patient: np.random.Generator, visit: np.random.
     for _ in range(int(patient.integers(8, 14))):
         u, v, radius = patient.normal(x0, 19), patient.normal(y0, 19), patient.uniform(9, 15)
         density += np.exp((np.square(x - u) + np.square(y - v)) * np.float32(-1 / radius**2))
-    t = np.clip(0.75 * density + 0.12 * grid.texture(patient, 16, window) - 0.1, 0, 1)
-    fill(scene, np.float32(patient.uniform(0.4, 0.7) * visit.uniform(0.85, 1.1)) * t * t * (3 - 2 * t), window)
+    t = np.clip(density * (0.42 + 0.12 * grid.texture(patient, 18, window)) - 0.04, 0, 1)
+    fill(scene, np.float32(patient.uniform(0.45, 0.75) * visit.uniform(0.85, 1.1)) * t * (2 - t), window)
     return 0.0
 
 
@@ -101,7 +101,7 @@ def draw_consolidation(scene: Scene, patient: np.random.Generator, visit: np.ran
     share = grid.smooth(inside, 5) * grid.smooth(body + 0.1, 0.9) * (u > 8)
     air = _bronchogram(grid, patient, (side * 36 + thorax.shift, -2.0), side, -28 if upper else 46)[window]
     peak = patient.uniform(0.5, 0.85) * visit.uniform(0.92, 1.05)
-    fill(scene, peak * share * (1 - 0.45 * air), window)
+    fill(scene, peak * share * (1 - 0.36 * air), window)
     return 0.0
 
 

@@ -39,12 +39,14 @@ def draw_pleural_effusion(scene: Scene, patient: np.random.Generator, visit: np.
         u = x * side
         wall = cage_width(thorax, y) - u
         level = thorax.domes[side] + 32 - height
-        surface = level - (24 + 0.5 * height) * np.exp(-wall * np.float32(1 / 19)) - 8 * np.exp(-(u - 30) / 18)
+        surface = (
+            level - (24 + 0.5 * height) * np.exp(-wall * np.float32(1 / 19)) - 8 * np.exp(np.minimum(30 - u, 20) / 18)
+        )
         depth = y - surface
         fluid = 0.95 * grid.smooth(depth - 3, 9)
         if thorax.supine:
             fluid = np.maximum(fluid, 0.34 * np.clip((depth + 70) / 110, 0, 1))
-        fill(scene, fluid.astype(np.float32), window)
+        fill(scene, (fluid * grid.smooth(u - 2, 4)).astype(np.float32), window)
     return 0.0
 
 
