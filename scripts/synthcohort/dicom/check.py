@@ -41,6 +41,8 @@ def check_header(header: Header, ingest: Ingest, smallest: int) -> None:
 
 
 def _check_content(header: Header, ingest: Ingest) -> None:
+    if not header.modality and not header.sop_class:  # every image object says both: here the file ends too early
+        raise UnfitError(Reason.DAMAGED)
     if header.modality not in ingest.modalities:
         raise UnfitError(Reason.MODALITY)
     if header.rows < 1 or header.columns < 1:
