@@ -26,7 +26,7 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
     expected = {
         (cohort, experiment, source)
         for cohort in ("head-phantom", "chest-phantom")
-        for experiment in ("resolution-008", "resolution-016", "classes-002", "samples-00010")
+        for experiment in ("resolution-008", "resolution-016", "classes-002", "samples-00006")
         for source in ("real", "r3-gan")
     }
     assert found == expected

@@ -108,8 +108,9 @@ class CohortImages:
         if axis.axis == "classes":
             feasible = [k for k in range(2, len(counts) + 1) if counts[k - 1] >= axis.train_images // k]
             if level not in feasible:
-                hint = f"the largest feasible level is {max(feasible)}" if feasible else "no level is feasible"
-                raise UserError(f"{where}: too few images for train_images {axis.train_images}; {hint}.")
+                largest = f"the largest feasible level is {max(feasible)}" if feasible else "no level is feasible"
+                mend = f", or train_images of at most {counts[level - 1] * level}" if level <= len(counts) else ""
+                raise UserError(f"{where}: too few images for train_images {axis.train_images}; {largest}{mend}.")
         if axis.axis == "samples":
             if len(counts) < axis.combinations:
                 raise UserError(
