@@ -156,8 +156,7 @@ def _spline(points: list, rng: np.random.Generator, jitter: float) -> Path:
     """Smooth curve (Catmull–Rom) near the given points, as a polyline."""
     knots = np.array(points, np.float64) + rng.normal(0, jitter, (len(points), 2))
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
+    a, b, c, d = (padded[k : len(padded) - 3 + k, None] for k in range(4))
     t = np.linspace(0, 1, 10)[:, None]
-    pieces = []
-    for a, b, c, d in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-        pieces.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
-    return np.concatenate(pieces)
+    curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    return curve.reshape(-1, 2)

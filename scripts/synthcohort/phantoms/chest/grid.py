@@ -86,10 +86,25 @@ class Grid:
         across = (self.columns[window[1], None] * (number * np.cos(angle)) + phase).astype(np.float32)
         down = (self.y[window[0]] * (number * np.sin(angle))).astype(np.float32)
         rows, columns = np.hstack([np.cos(down), -np.sin(down)]), np.hstack([np.cos(across), np.sin(across)])
-        rows *= np.float32(np.sqrt(2 / waves))
-        # In pieces that BLAS keeps on one thread: faster at this size, and the same bytes with any number of threads.
-        piece = max(SINGLE_THREAD_PRODUCT // max(columns.size, 1), 1)
-        return np.concatenate([rows[k : k + piece] @ columns.T for k in range(0, max(len(rows), 1), piece)])
+        return _product(rows * np.float32(np.sqrt(2 / waves)), columns.T)
+
+    def haze(self, field: Field, scale: float) -> Field:
+        """Blur a field widely (Gaussian of about `scale` mm), by way of a few broad nodes along each axis."""
+        reach = 0.5 * self.side * self.pixel
+        nodes = np.linspace(-reach, reach, int(np.ceil(2 * reach / (0.9 * scale))) + 1)
+        distance = (nodes[:, None] - np.linspace(-reach, reach, self.side)) / scale
+        weight = np.exp(-np.square(distance)).astype(np.float32)
+        gather, spread = weight / weight.sum(axis=1, keepdims=True), weight / weight.sum(axis=0)
+        few = _product(_product(gather, field), gather.T)
+        return _product(_product(spread.T, few), spread)
+
+
+def _product(a: Field, b: Field) -> Field:
+    """Multiply two matrices in pieces that BLAS keeps on one thread: the same bytes with any number of threads."""
+    piece = max(SINGLE_THREAD_PRODUCT // max(b.size, 1), 1)
+    if piece >= len(a):
+        return a @ b
+    return np.concatenate([a[k : k + piece] @ b for k in range(0, len(a), piece)])
 
 
 def ellipse(x: Field, y: Field, centre: tuple[float, float], radii: tuple[float, float], turn: float = 0.0) -> Field:

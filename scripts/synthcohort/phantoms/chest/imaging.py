@@ -1,7 +1,7 @@
 """From centimetres of tissue to the picture on the reading screen."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter
 
 from synthcohort.phantoms.chest.grid import Field
 from synthcohort.phantoms.chest.thorax import ATTENUATION, LUNG_AIR, Scene
@@ -18,8 +18,7 @@ def expose(scene: Scene, rng: np.random.Generator, noise: np.random.Generator) -
     """Detector signal of an exposure (Beer–Lambert, scatter, quantum noise, detector blur), relative to no patient."""
     pixel = scene.grid.pixel
     primary = np.exp(-attenuation(scene))
-    width = max(round(45 / pixel), 1)
-    scatter = uniform_filter(uniform_filter(primary, width), width)
+    scatter = scene.grid.haze(primary, 26)
     signal = primary + np.float32(rng.uniform(0.25, 0.6)) * scatter
     photons = 10 ** rng.uniform(4.0, 4.8) * pixel**2
     signal += np.sqrt(signal * np.float32(1 / photons)) * noise.standard_normal(signal.shape, np.float32)
@@ -29,11 +28,8 @@ def expose(scene: Scene, rng: np.random.Generator, noise: np.random.Generator) -
 
 def present(scene: Scene, signal: Field, rng: np.random.Generator) -> Field:
     """Presentation values 0–1 (1 white, dense): logarithm, compressed dynamic range, sigmoid display curve."""
-    pixel = scene.grid.pixel
     density = -np.log(np.maximum(signal, 2e-4))
-    width = max(round(38 / pixel), 1)
-    background = uniform_filter(uniform_filter(density, width), width)
-    density -= np.float32(rng.uniform(0.4, 0.6)) * background
+    density -= np.float32(rng.uniform(0.4, 0.6)) * scene.grid.haze(density, 22)
     stride = max(round(len(signal) / 64), 1)
     sample = density[::stride, ::stride][(scene.lung[::stride, ::stride] > 1)]
     low, high = np.percentile(sample, (4, 95)) if len(sample) > 20 else (0.5, 2.0)

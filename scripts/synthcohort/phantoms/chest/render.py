@@ -58,8 +58,9 @@ def _draw_image(row: dict, side: int, seed: int) -> tuple[np.ndarray, np.ndarray
     )
     scene = draw_anatomy(_grid(row, side, scale, bend, pose), thorax)
     scene.vessels += draw_vessels(scene, person, 0.8 * row["edema"])
-    scene.tissue *= 1 + 0.02 * scene.grid.texture(person, 45)
-    scene.lung *= 1 + 0.05 * scene.grid.texture(person, 35)
+    grain = scene.grid.texture(person, 40)
+    scene.tissue *= 1 + np.float32(0.018) * grain
+    scene.lung *= 1 - np.float32(0.045) * grain
     masks = draw_findings(
         scene, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
     )

@@ -11,6 +11,8 @@ TRUNKS = np.radians([-82, -58, -34, -8, 18, 42, 62, 80])  # of each lung, from t
 LENGTHS = (34.0, 30.0, 24.0, 19.0, 15.0)  # mm, by generation
 RADIUS = 5.2  # mm
 SHRINK = 0.72
+TRUNK_BLUR = 1.7  # mm; twigs half of it
+FINE = 0.65  # pixels of blur that a splat has by itself
 BLOOD = 0.14  # contrast of a mm² of vessel: cm of water, with what a real tree has beyond these generations
 
 
@@ -44,11 +46,12 @@ def draw_vessels(scene: Scene, rng: np.random.Generator, upward: float) -> Field
         samples = max(int(np.ceil(length * 1.2 / grid.pixel)), 3)
         t = (np.arange(samples, dtype=np.float32)[:, None] + np.float32(0.5)) / np.float32(samples)
         course = (angle + bend * t).astype(np.float32)
+        upper = np.where(y > 0, 1.0, 0.8 + 0.35 * upward)
         stride = (reach / samples).astype(np.float32)
         # The path turns evenly: integrate the direction along it.
         across, down = np.cumsum(np.cos(course) * stride, axis=0) + x, np.cumsum(np.sin(course) * stride, axis=0) + y
         x, y = across[-1], down[-1]
-        width = radius * (1 - (1 - SHRINK) * t) * np.where(down > 0, 1.0, 0.8 + 0.35 * upward)
+        width = radius * (1 - (1 - SHRINK) * t) * upper
         blood = width * width * stride * (BLOOD * np.pi / grid.pixel**2)
         branches[generation > 1].append(np.stack([side * across, down, blood]).reshape(3, -1))
         spread = rng.uniform(0.22, 0.6, len(x))
@@ -56,8 +59,10 @@ def draw_vessels(scene: Scene, rng: np.random.Generator, upward: float) -> Field
         side, x, y = np.repeat(side, 2), np.repeat(x, 2), np.repeat(y, 2)
         angle = np.repeat(angle + bend, 2) + turn
         radius = np.repeat(radius * SHRINK, 2) * rng.uniform(0.85, 1.1, len(side))
-    trunks, twigs = (splat(grid, *np.concatenate(part, axis=1)) for part in branches)
-    trunks = gaussian_filter(trunks, 1.7 / grid.pixel, truncate=3.0)
-    if grid.pixel < 1.6:
-        twigs = gaussian_filter(twigs, 0.8 / grid.pixel, truncate=3.0)
-    return (trunks + twigs) * np.minimum(scene.lung * np.float32(0.1), 1)
+    if FINE * grid.pixel > TRUNK_BLUR:  # the pixels blur enough
+        tree = splat(grid, *np.concatenate(branches[0] + branches[1], axis=1))
+    else:
+        trunks, twigs = (splat(grid, *np.concatenate(part, axis=1)) for part in branches)
+        tree = gaussian_filter(trunks, TRUNK_BLUR / grid.pixel, truncate=3.0)
+        tree += gaussian_filter(twigs, 0.5 * TRUNK_BLUR / grid.pixel, truncate=3.0)
+    return tree * np.minimum(scene.lung * np.float32(0.1), 1)
