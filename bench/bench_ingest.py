@@ -63,7 +63,7 @@ def rate(count: int, work: Callable[[], object]) -> float:
 def main() -> None:
     """Write the files, measure, print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=400, help="number of slices")
+    parser.add_argument("--count", type=int, default=1000, help="number of slices")
     parser.add_argument("--side", type=int, default=512, help="side of a slice in pixels")
     parser.add_argument("--resolution", type=int, default=128, help="side of the store's images")
     parser.add_argument("--rounds", type=int, default=3, help="the best of so many rounds counts")

@@ -45,6 +45,7 @@ def walk(folder: str | Path) -> list[Entry]:
 def _walk(root: Path) -> Iterator[Entry]:
     visited: set[tuple[int, int]] = set()
     locked: list[str] = []
+    start = len(os.path.join(root, ""))
     for parent, folders, files in os.walk(root, followlinks=True, onerror=lambda error: locked.append(error.filename)):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in visited:
@@ -53,17 +54,17 @@ def _walk(root: Path) -> Iterator[Entry]:
         visited.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in files:
-            yield _entry(root, Path(parent, name))
-    for name in locked:
-        yield Entry(_text(Path(name).relative_to(root)), problem=Reason.FOLDER_LOCKED)
+            path = os.path.join(parent, name)
+            yield _entry(path, path[start:].replace(os.sep, "/"))
+    for path in locked:
+        yield Entry(_escape(path[start:]) or ".", problem=Reason.FOLDER_LOCKED)
 
 
-def _entry(root: Path, path: Path) -> Entry:
-    name = _text(path.relative_to(root))
-    if name != path.relative_to(root).as_posix():
-        return Entry(name, problem=Reason.NAME)
+def _entry(path: str, name: str) -> Entry:
+    if _escape(name) != name:
+        return Entry(_escape(name), problem=Reason.NAME)
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return Entry(name, problem=Reason.CANNOT_OPEN)
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -71,9 +72,9 @@ def _entry(root: Path, path: Path) -> Entry:
     return Entry(name, status.st_size, status.st_mtime_ns)
 
 
-def _text(path: Path) -> str:
-    """Path as text that any table can hold: bytes that are no UTF-8 are escaped."""
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+def _escape(name: str) -> str:
+    """Make a name text that any table can hold: bytes that are no UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bool) -> str:

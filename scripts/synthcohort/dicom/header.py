@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import BaseTag
 
 from synthcohort.dicom.reasons import Reason, UnfitError
 
@@ -58,7 +58,7 @@ _KEYWORDS = (
 # fmt: on
 _PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
 _PLAIN_INTEGERS = frozenset({"US", "SS"})
-TAGS: dict[str, BaseTag] = {keyword: Tag(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS}
+TAGS: dict[int, str] = {tag_for_keyword(keyword) or 0: keyword for keyword in _KEYWORDS}
 """Every attribute that is read; reading nothing else is what makes an index of a million files affordable."""
 
 
@@ -119,7 +119,11 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
     UnfitError
         When a lookup table cannot be used.
     """
-    values = {keyword: _value(dataset, tag) for keyword, tag in TAGS.items()}
+    values: dict[str, Any] = dict.fromkeys(_KEYWORDS)
+    for tag in list(dataset.keys()):
+        keyword = TAGS.get(int(tag))
+        if keyword:
+            values[keyword] = _value(dataset, tag)
     signed = _integer(values["PixelRepresentation"], absent=-1)
     return Header(
         transfer_syntax=transfer_syntax,

@@ -1,7 +1,6 @@
 """Pseudonyms that cannot be traced back without the key in ``private/`` (PS3.15 annex E asks for as much)."""
 
 import contextlib
-import hashlib
 import hmac
 import os
 import secrets
@@ -63,7 +62,7 @@ class Pseudonyms:
 
     def _pseudonym(self, purpose: str, value: str) -> str:
         message = f"{purpose}|{value}".encode("utf-8", "backslashreplace")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:HEX_DIGITS]
+        return hmac.digest(self._key, message, "sha256").hex()[:HEX_DIGITS]
 
 
 def private_path(private_folder: str | Path, name: str) -> Path:

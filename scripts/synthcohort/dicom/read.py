@@ -30,8 +30,9 @@ _PREAMBLE, _PREFIX = 128, b"DICM"
 _META_GROUP = 0x0002
 _MEDIA_CLASS, _TRANSFER_SYNTAX = Tag(_META_GROUP, 0x0002), Tag(_META_GROUP, 0x0010)
 _CHARACTER_SET = Tag(0x0008, 0x0005)
-_HEADER_TAGS: list[BaseTag | int] = [*TAGS.values()]
-_ALL_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, PIXEL_DATA]
+_HEADER_TAGS: list[BaseTag | int] = [*TAGS]  # plain integers: pydicom's tags compare slowly
+_PIXELS = int(PIXEL_DATA)
+_ALL_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, _PIXELS]
 _INFLATION_STEP = 1 << 20
 _DEFERRED = 1 << 18  # bytes; of our attributes only pixel data is ever this long
 
@@ -148,7 +149,7 @@ def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag >= PIXEL_DATA
+    return int(tag) >= _PIXELS
 
 
 def _byte_limit(maximum_pixels: int) -> int:
