@@ -131,11 +131,6 @@ def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[
     return rows, unused
 
 
-def finding_names(columns: list[str], fixed: list[str]) -> list[str]:
-    """Name the finding columns of an index: those that are not among its fixed ones."""
-    return [column for column in columns if column not in fixed]
-
-
 def readable(name: str) -> str:
     """Turn a snake_case finding into words: ``pleural_effusion`` becomes ``Pleural effusion``."""
     words = " ".join(word.upper() if word in SHORT_FORMS else word for word in name.split("_"))

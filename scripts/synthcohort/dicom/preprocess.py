@@ -120,14 +120,8 @@ def preprocess_shard(shard: Shard, number: int, index: pd.DataFrame, output: str
         files = _files_table(rows, digests, cache)
         kept = (files["status"] == ACCEPTED).to_numpy()
         records = pd.concat([rows, files[PIXEL_COLUMNS]], axis=1)[kept].reset_index(drop=True)
-        _write_stores(
-            shard,
-            renderer,
-            records,
-            [digest for digest, keep in zip(digests, kept, strict=True) if keep],
-            cache,
-            output,
-        )
+        rendered = [digest for digest, keep in zip(digests, kept, strict=True) if keep]
+        _write_stores(shard, renderer, records, rendered, cache, output)
     write_parquet(output / "files.parquet", files)
     logger.info("%s: shard %d: %d images, %d files rejected", shard.cohort, number, kept.sum(), (~kept).sum())
     return files
@@ -152,17 +146,16 @@ def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache,
     with quiet_pydicom():
         files = zip(private["path"], private["sop_instance_uid"], strict=True)
         for path, uid in track(files, title, total=len(private), unit="files"):
-            digest = hashlib.sha256()
             try:
                 data = read_bytes(shard.folder / path, shard.ingest.maximum_pixels)
-                mask = _read_mask_file(shard.masks, uid)
             except UnfitError:
                 digests.append(None)
                 continue
-            digest.update(data)
+            mask = _read_mask_file(shard.masks, uid)
+            digest = hashlib.sha256(data)
             digest.update(mask)
             digests.append(digest.digest())
-            if digest.digest() not in cache:
+            if digests[-1] not in cache:
                 _render_into(cache, digest.digest(), data, mask, shard, renderer)
     return digests
 
