@@ -155,7 +155,7 @@ def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache,
             digest = hashlib.sha256(data)
             digest.update(mask)
             digests.append(digest.digest())
-            if digests[-1] not in cache:
+            if digest.digest() not in cache:
                 _render_into(cache, digest.digest(), data, mask, shard, renderer)
     return digests
 
