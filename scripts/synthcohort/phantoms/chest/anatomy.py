@@ -60,7 +60,7 @@ def _mediastinum(scene: Scene) -> Field:
     """Share of the chest's depth that heart, great vessels and mediastinum take from the lungs."""
     grid, thorax = scene.grid, scene.thorax
     occupied = np.zeros_like(grid.x)
-    window = grid.window(-thorax.cage, thorax.cage, -190, 150)
+    window = grid.window(-105, min(thorax.cage, 130), -190, 150)
     x, y = grid.part(window)
     x = x - np.float32(thorax.shift) * grid.smooth(y + 110, 120)
     fillet = 0.35 + 0.8 * max(thorax.mediastinum - 1.2, 0)  # a widened mediastinum loses its notches
@@ -179,17 +179,16 @@ def _shoulder_girdle(scene: Scene) -> Field:
     """Clavicles, shoulder blades and the heads of the upper arms."""
     grid, thorax = scene.grid, scene.thorax
     bone = np.zeros_like(grid.x)
+    window = grid.window(-190, 190, thorax.clavicle - 50, thorax.clavicle + 30)
+    x, y = grid.part(window)
+    from_joint = np.abs(x - np.float32(thorax.rotation)) - 17  # a turned chest moves both inner ends to one side
+    t = from_joint * np.float32(1 / 140)
+    off = y - (thorax.clavicle - 34 * t + 22 * t * t * t - 7 * np.sin(np.float32(2 * np.pi) * t))
+    half = 5.2 + 9.6 * np.square(t - 0.45)
+    ends = grid.smooth(from_joint, 4) * grid.smooth(1.02 - t, 0.05)
+    shell = 0.62 + 0.38 * np.minimum(np.square(off / half), 1)
+    bone[window] = grid.smooth(half - np.abs(off), 2) * ends * shell * np.float32(1.9 * thorax.bone)
     for side in (-1, 1):
-        inner = 17 + side * thorax.rotation
-        window = grid.flank(side, 8, 190, thorax.clavicle - 50, thorax.clavicle + 30)
-        x, y = grid.part(window)
-        t = (x * side - np.float32(inner)) * np.float32(1 / 140)
-        middle = thorax.clavicle - 34 * t + 22 * t * t * t - 7 * np.sin(2 * np.pi * np.clip(t, 0, 1))
-        half = 5.2 + 2.4 * np.square(t - 0.45) * 4
-        across = np.abs(y - middle) - half
-        ends = grid.smooth(x * side - inner, 4) * grid.smooth(1.02 - t, 0.05)
-        shell = 0.62 + 0.38 * np.minimum(np.square((y - middle) / half), 1)
-        bone[window] += grid.smooth(-across, 2) * ends * shell * np.float32(1.9 * thorax.bone)
         blade = thorax.scapula
         window = grid.flank(side, 80, 200, -130, 45)
         x, y = grid.part(window)
@@ -207,7 +206,7 @@ def _shoulder_girdle(scene: Scene) -> Field:
 def _airways(scene: Scene, occupied: Field) -> None:
     """Trachea and main bronchi: air within the mediastinum; and the hila's great vessels."""
     grid, thorax = scene.grid, scene.thorax
-    window = grid.window(-75, 75, -200, 60)
+    window = grid.window(-60, 60, -200, 48)
     x, y = grid.part(window)
     x = x - np.float32(thorax.shift) * grid.smooth(y + 110, 120)
     tube = chord(1 - np.square((x - 2) / 8.5)) * grid.smooth(-24 - y, 6)

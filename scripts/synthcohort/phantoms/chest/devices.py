@@ -45,7 +45,7 @@ def _electrodes(scene: Scene, patient: np.random.Generator, visit: np.random.Gen
         x, y = grid.part(window)
         radius = np.sqrt(np.square(x - x1) + np.square(y - y1))
         scene.metal[window] += 0.9 * grid.smooth(5 - radius, 1.5) + 0.25 * grid.smooth(9 - radius, 1.5)
-        end = (np.sign(x0) * patient.uniform(30, 170), 200.0 if y0 > 0 else patient.choice([-200.0, 200.0]))
+        end = (np.sign(x0) * patient.uniform(30, 170), 200.0 if y0 > 0 or patient.random() < 0.5 else -200.0)
         bow = ((x1 + end[0]) / 2 + visit.normal(0, 30), (y1 + end[1]) / 2)
         strands.append((_bezier((x1, y1), bow, end), 1.8, 0.5))
     return strands

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from synthcohort.phantoms.chest.grid import Field, Grid, chord, ellipse, splat
 from synthcohort.phantoms.chest.thorax import ATTENUATION, Scene, cage_width, dome
 
+LOBES = ("right upper", "right middle", "right lower", "left upper", "left lower")
 MINOR_FISSURE = 2.0
 Change = Field | float  # attenuation that a sign adds beyond the filling of the lung, for its mask
 
@@ -55,24 +56,22 @@ def draw_pneumonia(scene: Scene, patient: np.random.Generator, visit: np.random.
 def draw_edema(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Change:
     """Bat-wing haze around both hila, thick interstitium, Kerley B lines at the bases, cuffed bronchi."""
     grid, thorax = scene.grid, scene.thorax
-    severity = float(np.clip(patient.uniform(0.35, 1.15) + visit.normal(0, 0.1), 0.3, 1.3))
-    haze = np.zeros_like(scene.lung)
-    for side in (-1, 1):
-        centre = (side * 56 + thorax.shift, 12)
-        inside = ellipse(grid.x, grid.y, centre, (62, 86), side * 0.12)
-        haze += np.exp(np.minimum(inside - 1, 0) * 1.3) * np.float32(patient.uniform(0.85, 1.15))
-    grain = 1 + 0.22 * grid.texture(visit, 34) + 0.16 * grid.texture(visit, 10)
-    fill(scene, np.clip(0.31 * severity * haze * grain, 0, 0.8).astype(np.float32))
+    severity = float(np.clip(patient.uniform(0.45, 1.2) + visit.normal(0, 0.1), 0.4, 1.3))
+    window = grid.window(-thorax.cage, thorax.cage, -130, 170)
+    x, y = grid.part(window)
+    wing = ellipse(np.abs(x - np.float32(thorax.shift)), y, (56, 12), (62, 86))
+    grain = 1 + np.float32(0.2) * grid.texture(visit, 18, window)
+    fill(scene, np.minimum(np.float32(0.31 * severity) * np.exp(np.minimum(1.3 * wing - 1.3, 0)) * grain, 0.8), window)
     lines = []
     for side in (-1, 1):
         foot = thorax.domes[side] + 14
         for k in range(int(patient.integers(5, 9))):
-            y = foot - 7.5 * k + patient.normal(0, 1)
-            end = float(cage_width(thorax, y)) - 2
-            lines.append((side * end, y, side * (end - patient.uniform(14, 22)), y + 2, 2.0 * severity))
+            height = foot - 7.5 * k + patient.normal(0, 1)
+            end = float(cage_width(thorax, height)) - 2
+            lines.append((side * end, height, side * (end - patient.uniform(14, 22)), height + 2, 2.0 * severity))
     cuff = np.linspace(0, 2 * np.pi, 9)
-    for _ in range(8):
-        x0, y0 = patient.choice([-1, 1]) * patient.uniform(40, 62), patient.uniform(-28, 38)
+    for side in (-1, 1) * 4:
+        x0, y0 = side * patient.uniform(40, 62), patient.uniform(-28, 38)
         ring = np.stack([x0 + 4.5 * np.cos(cuff), y0 + 4.5 * np.sin(cuff)], axis=1)
         lines += [(*a, *b, 2.2 * severity) for a, b in itertools.pairwise(ring)]
     strands = splat(grid, *_strands(grid, lines)) * (scene.lung > 0.5)
@@ -83,7 +82,7 @@ def draw_edema(scene: Scene, patient: np.random.Generator, visit: np.random.Gene
 def draw_consolidation(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Change:
     """Draw a dense lobe or part of it, cut sharply by a fissure, with air bronchograms."""
     grid, thorax = scene.grid, scene.thorax
-    lobe = patient.choice(["right upper", "right middle", "right lower", "left upper", "left lower"])
+    lobe = LOBES[int(patient.integers(len(LOBES)))]
     side = -1 if lobe.startswith("right") else 1
     upper, slope = lobe.endswith("upper"), patient.uniform(-0.12, 0.12)
     window = grid.flank(side, 0, thorax.cage + 4, -140, 200)
@@ -134,7 +133,7 @@ def draw_atelectasis(scene: Scene, patient: np.random.Generator, visit: np.rando
 def draw_lung_lesion(scene: Scene, patient: np.random.Generator, visit: np.random.Generator) -> Change:
     """Draw a round mass, or a few nodules."""
     grid = scene.grid
-    count = int(patient.choice([1, 3, 6], p=[0.55, 0.2, 0.25]))
+    count = (1, 1, 1, 3, 6)[int(patient.integers(5))]
     added = np.zeros_like(scene.lung)
     for _ in range(count):
         side = -1 if patient.random() < 0.5 else 1
