@@ -125,7 +125,7 @@ class Waves:
 
 
 def _product(down: Field, across: Field) -> Field:
-    """Multiply ``down.T @ across`` in blocks so small that BLAS starts no threads: they would cost 10 times the work."""
+    """Multiply ``down.T @ across`` in blocks so small that BLAS starts no threads: they cost 10 times the work."""
     result = np.empty((down.shape[1], across.shape[1]), np.float32)
     rows = max(1, 200_000 // across.size)
     for start in range(0, len(result), rows):
