@@ -38,6 +38,8 @@ class Thorax:
         Height at which the arms leave the trunk.
     breast : float
         Thickness of the breasts (cm).
+    bone, aorta : float
+        Density of the bones (1 = a young man's) and length of the aortic arch (0 young to 1.3 old).
     heart_ratio : float
         Cardiothoracic ratio that is drawn.
     heart_turn : float
@@ -46,14 +48,26 @@ class Thorax:
         Size of the gas in the stomach (1 = usual).
     waist : float
         How the trunk widens towards the feet (mm per 100 mm).
+    supine : bool
+        Lying: gas and fluid spread out instead of forming levels.
+    scapula, clavicle : float
+        Distance of the shoulder blades from the mid-line, height of the collar-bones' inner ends.
+    rib_tilt : float
+        Fall of a rib from the spine to the side.
+    rotation : float
+        Displacement of what lies in front against what lies behind, by turning.
     mediastinum : float
         Width of the upper mediastinum relative to a usual one.
     shift : float
         Displacement of heart and mediastinum to the patient's left.
+    calcified : bool
+        Lime in the wall of the aortic arch.
     collapsed, free_air : int
         Side of an atelectasis and of a pneumothorax (−1 the patient's right, 0 none).
     domes : dict
         Height of each hemidiaphragm's dome, by side (−1 the patient's right).
+    fractures : list
+        Broken ribs.
     """
 
     cage: float
@@ -85,7 +99,9 @@ class Thorax:
 class Scene:
     """What the beam passes, in cm of water (`bone` and `metal`: excess over water), each float32 [side, side].
 
-    `lung` is the thickness of lung, `fill` the share of its air that fluid replaced, `vessels` blood within lung.
+    `lung` is the thickness of lung, `fill` the share of its air that fluid replaced (negative: free air), `vessels`
+    blood within lung. `heart` and `upper_mediastinum` are relative thicknesses that masks are taken from; `root` is the
+    rib cage's, 1 at the mid-line to 0 at the wall.
     """
 
     grid: Grid
