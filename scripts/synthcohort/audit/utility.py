@@ -23,31 +23,6 @@ METRIC_TYPES = dict.fromkeys(METRIC_KEYS, "str") | {
 REAL = "real"
 
 
-def countable_findings(records: pd.DataFrame, findings: Sequence[str], minimum: int) -> list[str]:
-    """Choose the findings that enter an experiment's mean, by its test patients alone.
-
-    Parameters
-    ----------
-    records : pandas.DataFrame
-        Test images: ``patient_id`` and finding columns of 0, 1 and NaN.
-    findings : sequence of str
-        Candidates.
-    minimum : int
-        Patients needed with a positive image, and patients needed with a negative one.
-
-    Returns
-    -------
-    list of str
-        In the order of `findings`.
-    """
-    patients = records["patient_id"]
-    return [
-        name
-        for name in findings
-        if min(patients[records[name] == value].nunique() for value in (0, 1)) >= minimum
-    ]  # fmt: skip
-
-
 def utility_metrics(
     keys: Mapping[str, str],
     predictions: Mapping[str, pd.DataFrame],
@@ -66,7 +41,7 @@ def utility_metrics(
     predictions : mapping of source to pandas.DataFrame
         Tables as `classify.predict.predictions_table` makes them, with ``real`` among them; same images, same order.
     findings : sequence of str
-        Findings that are averaged as ``mean`` (see `countable_findings`); the others get rows of their own only.
+        Findings that are averaged as ``mean`` (see `cohort.experiments`); the others get rows of their own only.
     common : sequence of str
         Findings that are averaged at every level of the axis, averaged as ``mean_common``.
     statistics : Statistics
