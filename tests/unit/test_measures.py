@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+
 from synthcohort.measures.auroc import auroc, weighted_auroc
 from synthcohort.measures.bootstrap import (
     bootstrap_auroc,
