@@ -48,22 +48,24 @@ def _draw_image(row: dict, side: int, seed: int) -> tuple[np.ndarray, np.ndarray
     def stream(purpose: int, *numbers: int) -> np.random.Generator:
         return np.random.Generator(np.random.SFC64([seed, purpose, row["patient"], *numbers]))
 
+    def patient(name: str) -> np.random.Generator:
+        return stream(SIGNS, bit[name])
+
+    def visit(name: str) -> np.random.Generator:
+        return stream(SIGNS, bit[name], row["study"])
+
     image = (row["study"], row["instance"])
-    names = [finding.name for finding in FINDINGS if row[finding.name]]
     bit = {finding.name: k for k, finding in enumerate(FINDINGS)}
+    names = [name for name in bit if row[name]]
     person, pose = stream(PERSON), stream(POSE, *image)
     thorax, scale, bend = _thorax(row, person, pose)
-    shape_thorax(
-        thorax, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
-    )
+    shape_thorax(thorax, names, patient, visit)
     scene = draw_anatomy(_grid(row, side, scale, bend, pose), thorax)
     scene.vessels += draw_vessels(scene, person, 0.8 * row["edema"])
     grain = scene.grid.texture(person, 40)
     scene.tissue *= 1 + np.float32(0.018) * grain
     scene.lung *= 1 - np.float32(0.045) * grain
-    masks = draw_findings(
-        scene, names, lambda name: stream(SIGNS, bit[name]), lambda name: stream(SIGNS, bit[name], row["study"])
-    )
+    masks = draw_findings(scene, names, patient, visit)
     return present(scene, expose(scene, pose, stream(NOISE, *image)), pose), masks
 
 
