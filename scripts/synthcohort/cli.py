@@ -9,7 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from synthcohort.core.config import Ingest
 from synthcohort.core.errors import UserError
+
+CT = Ingest(modalities=["CT"])
+RADIOGRAPHS = Ingest(modalities=["CR", "DX"])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     inspect = verbs.add_parser("inspect", help="say what ingest makes of DICOM files, without any identifier")
     inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    inspect.add_argument("--resolution", type=int, default=32, help="smallest image side that is wanted (default: 32)")
     inspect.set_defaults(run=run_inspect)
 
     whereis = verbs.add_parser("whereis", help="print the path of a file_id to the terminal")
@@ -39,10 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_inspect(arguments: argparse.Namespace) -> None:
     """Describe files as ingest sees them."""
-    from synthcohort.dicom.index import describe_file
+    from synthcohort.dicom.describe import describe_file
+    from synthcohort.dicom.reasons import Reason
 
     for path in arguments.files:
-        print(json.dumps(describe_file(path), indent=2))
+        described = [describe_file(path, ingest, arguments.resolution) for ingest in (CT, RADIOGRAPHS)]
+        fitting = next((entry for entry in described if entry["reason"] != Reason.MODALITY.value), described[0])
+        print(json.dumps(fitting, indent=2))
 
 
 def run_whereis(arguments: argparse.Namespace) -> None:

@@ -111,3 +111,8 @@ def test_not_yaml(tmp_path: Path) -> None:
     path.write_text("study: [unclosed\n")
     with pytest.raises(UserError, match="not valid YAML"):
         read_study(path)
+
+
+def test_ct_and_radiographs_are_two_cohorts(demo: dict) -> None:
+    demo["cohorts"][0]["ingest"]["modalities"] = ["CT", "DX"]
+    assert "make them two cohorts" in refusal(demo)

@@ -81,6 +81,12 @@ class Ingest(Model):
     maximum_pixels: int = Field(64_000_000, ge=1)
     """Larger images are rejected before they are decoded (decompression bombs)."""
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Ingest":
+        if "CT" in self.modalities and len(self.modalities) > 1:
+            raise ValueError("modalities: CT and radiographs are different images; make them two cohorts")
+        return self
+
 
 class Cohort(Model):
     """A set of real (or simulated) patients' images with labels."""
