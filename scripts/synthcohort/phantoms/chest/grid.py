@@ -66,6 +66,8 @@ class Grid:
         t += np.float32(0.5)
         np.maximum(t, 0, out=t)
         np.minimum(t, 1, out=t)
+        if softness < 3 * self.pixel:  # too narrow for a rounded ramp to show
+            return t
         steep = 3 - 2 * t
         steep *= t
         steep *= t
