@@ -95,7 +95,8 @@ def _diaphragm(scene: Scene) -> None:
     grid, thorax = scene.grid, scene.thorax
     window = grid.window(-thorax.cage - 2, thorax.cage + 2, min(thorax.domes.values()) - 15, 250)
     x, y = grid.part(window)
-    edge = np.where(x < 0, dome(thorax, x, -1), dome(thorax, x, 1))
+    left = grid.smooth(x, 36)
+    edge = (1 - left) * dome(thorax, x, -1) + left * dome(thorax, x, 1)
     above = edge - y
     share = 0.83 * grid.smooth(above, 2.5) + 0.17 * grid.smooth(above + 20, 34)
     scene.lung[window] *= share
@@ -210,9 +211,11 @@ def _airways(scene: Scene, occupied: Field) -> None:
     x, y = grid.part(window)
     x = x - np.float32(thorax.shift) * grid.smooth(y + 110, 120)
     tube = chord(1 - np.square((x - 2) / 8.5)) * grid.smooth(-24 - y, 6)
-    right = chord(1 - np.square(((x + 18) * 0.8 + (y + 10) * 0.6 * -1) / 6.5)) * ((x < 1) & (x > -34))
-    left = chord(1 - np.square(((x - 20) * 0.6 - (y + 9) * 0.8) / 6.0)) * ((x > -1) & (x < 36))
-    air = np.maximum(tube, 0.7 * np.maximum(right * (y > -30), left * (y > -30)))
+    right = (
+        chord(1 - np.square(((x + 18) * 0.8 - (y + 10) * 0.6) / 6.5)) * grid.smooth(x + 30, 14) * grid.smooth(2 - x, 5)
+    )
+    left = chord(1 - np.square(((x - 20) * 0.6 - (y + 9) * 0.8) / 6.0)) * grid.smooth(32 - x, 14) * grid.smooth(x, 5)
+    air = np.maximum(tube, 0.7 * np.maximum(right, left) * grid.smooth(y + 30, 8))
     scene.tissue[window] -= 1.9 * air
     blood = chord(ellipse(x, y, (-36, 8), (11, 26), 0.3)) + chord(ellipse(x, y, (38, -6), (13, 19), -0.4))
     scene.vessels[window] += 1.7 * blood * (1 - occupied[window])

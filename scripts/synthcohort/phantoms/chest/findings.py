@@ -124,8 +124,8 @@ def _break_ribs(thorax: Thorax, rng: np.random.Generator) -> None:
     lateral = thorax.cage * rng.uniform(0.55, 0.8)
     old = rng.random() < 0.5
     for rib in range(first, first + int(rng.integers(3, 7))):
-        step = rng.uniform(7, 13) * (0.6 if old else 1.0)
-        callus = rng.uniform(1.8, 3.2) if old else rng.uniform(0.2, 0.6)
+        step = rng.uniform(9, 15) * (0.6 if old else 1.0)
+        callus = rng.uniform(2.4, 4.0) if old else rng.uniform(0.2, 0.6)
         thorax.fractures.append(Fracture(side, rib, float(lateral + rng.normal(0, 5)), float(step), float(callus)))
 
 
@@ -142,9 +142,9 @@ def _callus(scene: Scene, rng: np.random.Generator) -> Field:
             y0 = FIRST_RIB + RIB_SPACING * (fracture.rib - 1) + thorax.rib_tilt * width / thorax.cage * (1 - root)
         window = grid.window(x0 - 26, x0 + 26, y0 - 26, y0 + 26)
         x, y = grid.part(window)
-        distance = np.square((x - x0) / 9.5) + np.square((y - y0) / 7.5)
+        distance = np.square((x - x0) / 10.5) + np.square((y - y0) / 8)
         scene.bone[window] += np.float32(fracture.callus * thorax.bone) * np.exp(-distance)
-        scene.tissue[window] += np.float32((0.7 if fracture.callus > 1 else 1.2) * rng.uniform(0.7, 1.2)) * np.exp(
+        scene.tissue[window] += np.float32((0.9 if fracture.callus > 1 else 2.0) * rng.uniform(0.7, 1.2)) * np.exp(
             -distance / 3
         )
         shown[window] = np.maximum(shown[window], 2 * VISIBLE * np.exp(-distance / 1.5))

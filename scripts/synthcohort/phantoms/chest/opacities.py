@@ -138,7 +138,7 @@ def draw_lung_lesion(scene: Scene, patient: np.random.Generator, visit: np.rando
     for _ in range(count):
         side = -1 if patient.random() < 0.5 else 1
         x0, y0 = place(scene, side, patient.uniform(0.1, 0.85), patient.uniform(0.2, 0.85))
-        radius = (patient.uniform(12, 30) if count == 1 else patient.uniform(8, 16)) * visit.uniform(0.92, 1.1)
+        radius = (patient.uniform(14, 32) if count == 1 else patient.uniform(9, 17)) * visit.uniform(0.92, 1.1)
         reach = 1.5 * radius
         window = grid.window(x0 - reach, x0 + reach, y0 - reach, y0 + reach)
         x, y = grid.part(window)
