@@ -59,12 +59,12 @@ class Views:
 
 
 class FeatureHead(nn.Module):
-    """A light discriminator on one feature map: two convolutions, mean over the map, projection score."""
+    """A light discriminator on one feature map: a strided 3×3 and a 1×1 convolution, mean, projection score."""
 
     def __init__(self, features: int, width: int, findings: int) -> None:
         super().__init__()
-        self.first = initialise(nn.Conv2d(features, width, 1))
-        self.second = initialise(nn.Conv2d(width, width, 3, padding=1))
+        self.first = initialise(nn.Conv2d(features, width, 3, stride=2, padding=1))
+        self.second = initialise(nn.Conv2d(width, width, 1))
         self.score = ProjectionScore(width, findings)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
