@@ -1,0 +1,5 @@
+"""For all tests: one compute thread, as in the default study, so that tests side by side do not fight for cores."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
