@@ -3,7 +3,10 @@
 import hashlib
 import multiprocessing
 import os
+import shutil
 import stat
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,7 @@ from synthcohort.dicom.pseudonyms import Pseudonyms
 from synthcohort.dicom.reasons import Reason
 
 INGEST = Ingest(shards=3)
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -291,8 +295,25 @@ def test_a_name_that_is_no_utf8_is_a_row(cohort):
     assert (table["reason"] == Reason.NAME.value).sum() == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_what_may_not_be_read_is_a_row(cohort):
+@pytest.fixture
+def as_ordinary_user(cohort):
+    """A copy of the cohort that belongs to an ordinary user, and that user at work: root reads everything."""
+    with tempfile.TemporaryDirectory() as home:
+        copied = Path(shutil.copytree(cohort, Path(home, "cohort")))
+        if os.geteuid() != 0:
+            yield copied
+            return
+        for path in (Path(home), copied, *copied.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield copied
+        finally:
+            os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_a_row(as_ordinary_user):
+    cohort = as_ordinary_user
     (cohort / "in" / "s0" / "i0.dcm").chmod(0)
     (cohort / "in" / "s1").chmod(0)
     reasons = index(cohort, label_table()).table["reason"].value_counts()

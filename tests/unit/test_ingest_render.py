@@ -9,7 +9,6 @@ from skimage.transform import downscale_local_mean
 
 from dicom_files import change, ct, ct_values, in_every_syntax, jpeg2000, radiograph, real, save
 from synthcohort.core.config import Ingest, Window
-from synthcohort.core.errors import UserError
 from synthcohort.dicom.decode import decode
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.read import quiet_pydicom, read_image
@@ -160,11 +159,6 @@ def test_air_pads_a_wide_slice_also_where_the_window_shows_it(tmp_path):
     values = ct_values(16, 32)
     image = ct_image(tmp_path, values, sides=(32,), windows=((-600, 1600),))[32][0]  # -1400 to 200
     assert (image[:8] == round((1400 - 1024) / 1600 * 255)).all()
-
-
-def test_ct_and_radiographs_do_not_mix():
-    with pytest.raises(UserError, match="two cohorts"):
-        Renderer(Ingest(modalities=["CT", "DX"]), [16])
 
 
 # Radiographs

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from synthcohort.core import versions
 from synthcohort.core.config import Ingest
-from synthcohort.core.errors import UserError
 from synthcohort.dicom.decode import Stored
 from synthcohort.dicom.header import Header, Lut
 from synthcohort.dicom.reasons import Reason, UnfitError
@@ -65,11 +64,6 @@ class Renderer:
 
     def __init__(self, ingest: Ingest, resolutions: list[int]) -> None:
         self.is_ct = "CT" in ingest.modalities
-        if self.is_ct and len(ingest.modalities) > 1:
-            raise UserError(
-                "ingest.modalities mixes CT with radiographs, whose grey values have nothing in common; "
-                "make two cohorts."
-            )
         self.ingest = ingest
         self.resolutions = sorted(resolutions)
         self._buffer: Plane = np.empty((0, 0), np.float32)
