@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.classify.networks import load_classifier
-from synthcohort.core.config import Generator
 from synthcohort.core.device import prepare_device
 from synthcohort.core.job import run_job
 from synthcohort.core.seeds import derive_seed
@@ -23,12 +22,11 @@ def main(snakemake):
     store = ImageStore(Path(snakemake.input.real[0]).parent)
     selection = pd.read_parquet(snakemake.input.selection)
     family = FAMILIES[source]
-    generator = Generator.model_validate(params.generator)
     train_generator(
         store,
         selection.loc[selection["side"] == "train", "row"].to_numpy(),
         family,
-        resolve_settings(family.presets, store.info.resolution, generator.kimg),
+        resolve_settings(family.presets, store.info.resolution, params.kimg),
         derive_seed(params.seed, "generator", cohort, experiment, source, replicate),
         Path(snakemake.output.weights).parent,
         device,

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.config import Axis, Cohort, Generator, Study
+from synthcohort.core.config import Axis, Cohort, Study
 
 REAL = "real"
 LEVEL_DIGITS = {"resolution": 3, "classes": 3, "samples": 5}
@@ -95,10 +95,14 @@ class Plan:
         """Find the config of one cohort."""
         return next(cohort for cohort in self.study.cohorts if cohort.name == name)
 
-    def generator(self, family: str) -> Generator:
-        """Find the config of one family; its defaults where the study says nothing."""
-        default = Generator.model_validate({"family": family})
-        return next((entry for entry in self.study.generators if entry.family == family), default)
+    def kimg(self, family: str, cohort: str, experiment: str) -> dict[int, float]:
+        """Give a family's length of training at an experiment's resolution, where the config sets it.
+
+        Narrow, so that another length at another resolution trains nothing again.
+        """
+        lengths = next((entry.kimg for entry in self.study.generators if entry.family == family), {})
+        resolution = self.experiment(cohort, experiment).resolution
+        return {resolution: lengths[resolution]} if resolution in lengths else {}
 
     def of_cohort(self, name: str) -> list[Experiment]:
         """List the experiments of one cohort."""
