@@ -26,7 +26,7 @@ def main(snakemake):
         store,
         selection.loc[selection["side"] == "train", "row"].to_numpy(),
         family,
-        resolve_settings(family.presets, store.info.resolution, params.kimg),
+        resolve_settings(family.presets, store.info.resolution, params.kimg, params.horizontal_flip),
         derive_seed(params.seed, "generator", cohort, experiment, source, replicate),
         Path(snakemake.output.weights).parent,
         device,
