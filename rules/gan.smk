@@ -28,9 +28,10 @@ rule train_generator:
         mem_mb=3000,
         runtime=1440,
     params:
-        generator=lambda wildcards: plan.generator(wildcards.source).model_dump(
-            mode="json"
+        kimg=lambda wildcards: plan.kimg(
+            wildcards.source, wildcards.cohort, wildcards.experiment
         ),
+        horizontal_flip=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
         seed=study.seed,
         threads=study.threads,
         device=study.device,
