@@ -68,7 +68,7 @@ class Workflow:
         subprocess.run([sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=self.folder, check=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def workflow_type() -> type[Workflow]:
     return Workflow
 

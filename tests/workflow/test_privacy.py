@@ -46,10 +46,8 @@ def leaks(folders: list[Path], planted: set[str]) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory):
-    from conftest import Workflow
-
-    workflow = Workflow(tmp_path_factory.mktemp("own"), study_of("incoming"))
+def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
+    workflow = workflow_type(tmp_path_factory.mktemp("own"), study_of("incoming"))
     workflow.planted = write_cohort(workflow.folder / "incoming")
     workflow.output = workflow.run()
     return workflow
