@@ -87,7 +87,11 @@ def run_unlock(arguments: argparse.Namespace) -> None:
                 f"process {process.pid} (a Snakemake or one of its jobs) still works in this folder; "
                 "wait until it is done or end it, then run the same command again."
             )
-    subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+    # A run with --directory has its lock here, and the Snakefile elsewhere.
+    snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--unlock"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        raise UserError("Snakemake could not unlock this folder; see what `snakemake --unlock` says.")
     print("Removed the lock of a Snakemake that was killed; finished work is kept.")
 
 

@@ -15,13 +15,12 @@ def test_killed_training_resumes_to_the_same_bytes(tmp_path: Path, workflow_type
     whole = workflow_type(tmp_path / "whole")
     cut = workflow_type(tmp_path / "cut")
     for workflow in (whole, cut):
-        workflow.config["generators"] = [{"family": "r3-gan", "kimg": {8: 6}}]
+        workflow.config["generators"] = [{"family": "r3-gan", "kimg": {8: 30}}]
     whole.run()
-    run = cut.results / Path(GENERATOR).parent / "run"
-    cut.kill_when(lambda: run.is_dir() and any(run.glob("*.png")))
+    checkpoint = cut.results / Path(GENERATOR).parent / "run/checkpoint.pt"
+    cut.kill_when(checkpoint.is_file)
     assert not (cut.results / GENERATOR).exists()
     cut.unlock()
-    output = cut.run()
-    assert "continues at" in output + (cut.results / "logs/train_generator").glob("*.log").__next__().read_text()
+    assert "r3-gan: continues at" in cut.run()
     for name in (GENERATOR, "metrics.parquet", GENERATOR.replace("generator", "classifier")):
         assert file_digest(cut.results / name) == file_digest(whole.results / name), name

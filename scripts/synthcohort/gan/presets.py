@@ -63,7 +63,7 @@ R3_GAN = {
     for settings in (
         #        side  widths at 4², 8², 16², …             blocks batch  lr    γ     kimg   tick
         Settings(8, (64,), 2, 16, 4e-4, 1.0, 20, 2),  # untested
-        Settings(16, (96, 64), 1, 16, 8e-4, 0.3, 30, 4),
+        Settings(16, (96, 64), 1, 16, 8e-4, 0.3, 20, 4),
         Settings(32, (96, 64, 32), 1, 32, 8e-4, 1.0, 120, 4),
         Settings(64, (256, 192, 128, 64), 1, 32, 3e-4, 6, 2000, 10),  # untested
         Settings(128, (384, 256, 192, 128, 64), 1, 64, 2e-4, 24, 5000, 25),  # untested
