@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from synthcohort.core.atomic import read_json
 from synthcohort.core.job import run_job
 from synthcohort.core.store import StoreInfo
 from synthcohort.figures.gallery import draw_gallery_figure
@@ -10,7 +9,7 @@ from synthcohort.figures.gallery import draw_gallery_figure
 
 def main(snakemake):
     """Write the figure and its table."""
-    info = StoreInfo.model_validate(read_json(snakemake.input.store[0]))
+    info = StoreInfo.read(snakemake.input.store[0])
     stem = Path(snakemake.output[0]).with_suffix("")
     draw_gallery_figure(snakemake.input.gallery, stem, info.simulated, snakemake.wildcards.source)
 

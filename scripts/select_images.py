@@ -3,7 +3,7 @@
 import pandas as pd
 
 from synthcohort.cohort.experiments import CohortImages
-from synthcohort.core.atomic import read_json, write_parquet
+from synthcohort.core.atomic import write_parquet
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
@@ -14,7 +14,7 @@ def main(snakemake):
     """Write selection.parquet."""
     plan = Plan(load_study(snakemake.config))
     cohort, experiment = snakemake.wildcards
-    findings = StoreInfo.model_validate(read_json(snakemake.input.store)).finding_names
+    findings = StoreInfo.read(snakemake.input.store).finding_names
     records = pd.read_parquet(snakemake.input.records)
     split = pd.read_parquet(snakemake.input.split)
     images = CohortImages(plan.cohort(cohort), records, findings, split, snakemake.params.seed)

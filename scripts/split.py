@@ -6,7 +6,7 @@ import pandas as pd
 
 from synthcohort.cohort.experiments import CohortImages, experiments_table
 from synthcohort.cohort.split import SIDES, split_patients, split_table
-from synthcohort.core.atomic import read_json, write_csv, write_parquet
+from synthcohort.core.atomic import write_csv, write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
@@ -34,7 +34,7 @@ def main(snakemake):
         chosen = split[split["side"] == side]
         logger.info("%s: %d patients, %d images", side, len(chosen), chosen["images"].sum())
 
-    findings = StoreInfo.model_validate(read_json(snakemake.input.store)).finding_names
+    findings = StoreInfo.read(snakemake.input.store).finding_names
     records = pd.read_parquet(snakemake.input.records)
     images = CohortImages(plan.cohort(cohort), records, findings, split, snakemake.params.seed)
     logger.info("%d images left out: unknown labels, or a combination of labels that is too rare", images.left_out)

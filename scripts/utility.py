@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.audit.utility import combine_metrics, utility_metrics
-from synthcohort.core.atomic import read_json, write_parquet
+from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
 from synthcohort.core.seeds import derive_seed
@@ -17,7 +17,7 @@ def main(snakemake):
     params = snakemake.params
     cohort, experiment = snakemake.wildcards
     row = pd.read_csv(snakemake.input.experiments, keep_default_na=False).set_index("experiment").loc[experiment]
-    info = StoreInfo.model_validate(read_json(snakemake.input.store[0]))
+    info = StoreInfo.read(snakemake.input.store[0])
     paths = {tuple(Path(path).parts[-3:-1]): path for path in snakemake.input.predictions}
     tables = []
     for replicate in params.replicates:

@@ -46,6 +46,11 @@ class StoreInfo(BaseModel):
     data_version: str = ""
     """Digest over everything above: it changes whenever anything in the store does."""
 
+    @classmethod
+    def read(cls, path: str | Path) -> "StoreInfo":
+        """Read a store.json."""
+        return cls.model_validate(read_json(path))
+
     @property
     def finding_names(self) -> list[str]:
         """Names of the label columns, in their order."""
@@ -81,7 +86,7 @@ class ImageStore:
         missing = [name for name in STORE_FILES if not (self.folder / name).is_file()]
         if missing:
             raise UserError(f"image store {self.folder}: {missing[0]} is missing; delete the folder and run again.")
-        self.info = StoreInfo.model_validate(read_json(self.folder / "store.json"))
+        self.info = StoreInfo.read(self.folder / "store.json")
         if verify:
             self.verify()
         self.images: Images = np.load(self.folder / "images.npy", mmap_mode="r")

@@ -21,22 +21,12 @@ from synthcohort.dicom.cache import RowCache, open_cache
 from synthcohort.dicom.check import check_header
 from synthcohort.dicom.decode import decode
 from synthcohort.dicom.header import Header
-from synthcohort.dicom.index import ACCEPTED, PRIVATE_TABLE, REJECTED
+from synthcohort.dicom.index import ACCEPTED, COLUMNS, PRIVATE_TABLE, REJECTED
 from synthcohort.dicom.read import quiet_pydicom, read_bytes, read_image
 from synthcohort.dicom.reasons import Reason, UnfitError
 from synthcohort.dicom.render import Renderer, Rendering
 
-RECORD_COLUMNS = [
-    "image_id",
-    "patient_id",
-    "study_id",
-    "modality",
-    "view",
-    "rows",
-    "columns",
-    "bits_stored",
-    "photometric",
-]
+RECORD_COLUMNS = COLUMNS[COLUMNS.index("image_id") : COLUMNS.index("transfer_syntax")]
 PIXEL_COLUMNS = ["windowed", "window_low", "window_high"]
 BLOCK = 256
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.core.atomic import read_json
 from synthcohort.core.config import Study
 from synthcohort.core.store import StoreInfo
 from synthcohort.figures.report.facts import machine_facts, software_versions
@@ -41,7 +40,7 @@ class CohortInputs:
         """Read ``results/{study}/cohorts/{cohort}``; `size` names one of its stores, for example ``"032"``."""
         folder = Path(folder)
         store = folder / "store" / size
-        info = StoreInfo.model_validate(read_json(store / "store.json"))
+        info = StoreInfo.read(store / "store.json")
         return cls(
             info=info,
             index=pd.read_parquet(folder / "index.parquet", columns=["status", "reason"]),
