@@ -89,8 +89,8 @@ def run_unlock(arguments: argparse.Namespace) -> None:
             )
     # A run with --directory has its lock here, and the Snakefile elsewhere.
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--unlock"]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
+    unlock = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--unlock"]
+    if subprocess.run(unlock, check=False, capture_output=True).returncode:
         raise UserError("Snakemake could not unlock this folder; see what `snakemake --unlock` says.")
     print("Removed the lock of a Snakemake that was killed; finished work is kept.")
 
