@@ -21,7 +21,7 @@ from synthcohort.core.store import ImageStore, StoreInfo, write_store
 from synthcohort.measures.auroc import auroc
 from synthcohort.phantoms import chest, head
 
-COHORTS = {"head-phantom": (head, (0.0, 80.0), 3700), "chest-phantom": (chest, (0.0, 1.0), 9700)}
+COHORTS = {"head-phantom": (head, (0.0, 80.0), 3700), "chest-phantom": (chest, (0.0, 1.0), 10_000)}
 IMAGES, TEST, VALID = 20_000, 5_000, 1_500
 SIDE, SIZES = 128, (16, 32, 64)
 SEED, PREVALENCE, BLOCK = 7, 0.05, 100

@@ -10,9 +10,7 @@ import torch
 from synthcohort.core.checkpoint import (
     CHECKPOINT,
     RunFolder,
-    random_state,
     read_weights,
-    restore_random_state,
     write_weights,
 )
 from synthcohort.core.errors import UserError
@@ -102,13 +100,6 @@ def test_the_folder_is_locked_until_its_owner_dies(tmp_path: Path) -> None:
         owner.wait()
     with RunFolder(tmp_path / "run", "a") as run:
         assert run.load() == {"step": 7}
-
-
-def test_random_state_comes_back() -> None:
-    state = random_state()
-    first = torch.randn(4)
-    restore_random_state(state)
-    assert torch.equal(first, torch.randn(4))
 
 
 def test_weights_are_the_same_bytes_in_any_order_and_without_metadata(tmp_path: Path) -> None:

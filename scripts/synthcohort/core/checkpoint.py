@@ -123,21 +123,6 @@ def _lock(path: Path) -> TextIO:
     return file
 
 
-def random_state(device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
-    """State of torch's global generators on the CPU and on `device`, for a checkpoint."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.device(device).type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def restore_random_state(state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu") -> None:
-    """Put torch's global generators back to what `random_state` returned."""
-    torch.set_rng_state(state["cpu"])
-    if torch.device(device).type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
-
-
 def write_weights(path: str | Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write tensors as safetensors without metadata, atomically; equal tensors give equal bytes."""
     tensors = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
