@@ -5,26 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from synthcohort.gan.guide import Views
-from synthcohort.gan.presets import Settings
+from synthcohort.gan.settings import Settings
 
 
 @dataclass(frozen=True)
 class Players:
-    """Both networks with their optimisers, and the views of an image that the discriminator scores."""
+    """Both networks, and the views of an image that the discriminator scores."""
 
     generator: nn.Module
     discriminator: nn.Module
-    generator_optimizer: Optimizer
-    discriminator_optimizer: Optimizer
     views: Views
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from, and when it happens.
+    """What one step, or one part of it, learns from, and when it happens.
 
     Attributes
     ----------
@@ -34,42 +31,53 @@ class Batch:
         float ``[N, findings]`` of 0 and 1.
     latents : Tensor
         float ``[N, latent]``, standard normal.
+    mix : Tensor
+        float ``[N, 1, 1, 1]``, uniform in 0..1, for objectives that look between real and synthetic images.
+    augment : callable
+        Maps float images to what a discriminator may see of them, differently at every call.
     step : int
         Steps done before.
     progress : float
-        Share of the training done before, 0..1.
+        Share of the longest training done before, 0..1.
     """
 
     images: Tensor
     labels: Tensor
     latents: Tensor
+    mix: Tensor
+    augment: Callable[[Tensor], Tensor]
     step: int
     progress: float
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family: its networks, one training step, and its settings per resolution.
+    """A family: its networks, the gradients of one step, and its settings.
 
     Attributes
     ----------
     name : str
         As in the config, for example ``"r3-gan"``.
     generator : callable
-        ``generator(**architecture)``: a module that maps ``(latents, labels)`` to float images in about −1..1.
+        ``generator(**architecture)``: a module that maps ``(latents, labels)`` to float images in about −1..1. Its
+        attribute ``latent`` is the length of the noise vector.
     discriminator : callable
         ``discriminator(**architecture, feature_widths=...)``: a module that maps ``(views, labels)`` to scores.
     architecture : callable
         ``architecture(settings, channels, findings)``: the keyword arguments of both, as written to generator.json.
-    step : callable
-        ``step(players, batch, settings)``: updates both networks; returns named scalars of the step, on the device.
+    backward : callable
+        ``backward(players, batch, settings)``: adds to both networks' gradients; returns named scalars of the step, on
+        the device. The trainer zeroes gradients before, and takes both optimisers' step after.
     presets : mapping
-        Settings per resolution.
+        Settings per (scale, resolution).
+    guided : bool
+        Whether the discriminator also looks at the guide's features.
     """
 
     name: str
     generator: Callable[..., nn.Module]
     discriminator: Callable[..., nn.Module]
     architecture: Callable[[Settings, int, int], dict[str, Any]]
-    step: Callable[[Players, Batch, Settings], dict[str, Tensor]]
-    presets: Mapping[int, Settings]
+    backward: Callable[[Players, Batch, Any], dict[str, Tensor]]
+    presets: Mapping[tuple[str, int], Settings]
+    guided: bool = False

@@ -1,6 +1,20 @@
-"""Every family by its name: a new one is one file and one entry here."""
+"""From a family's name to its code."""
 
-from synthcohort.gan import r3_gan
+from importlib import import_module
+
+from synthcohort.core.errors import UserError
+from synthcohort.core.families import FAMILIES
 from synthcohort.gan.family import Family
 
-FAMILIES: dict[str, Family] = {family.name: family for family in [r3_gan.FAMILY]}
+
+def load_family(name: str) -> Family:
+    """Import a family by its name.
+
+    Raises
+    ------
+    UserError
+        When there is no such family.
+    """
+    if name not in FAMILIES:
+        raise UserError(f"there is no generator family '{name}'; there are {', '.join(FAMILIES)}.")
+    return import_module(FAMILIES[name].module).FAMILY
