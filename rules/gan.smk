@@ -1,4 +1,18 @@
 # A generator learns a cohort, and a synthetic cohort is sampled from it.
+GENERATOR = [
+    "generator.safetensors",
+    "generator.json",
+    "discriminator.safetensors",
+    "unaveraged.safetensors",
+    "history.csv",
+    "samples.npz",
+]
+GUIDE = expand(
+    f"{RUN}/classifier.{{kind}}",
+    kind=["safetensors", "json"],
+    source=REAL,
+    allow_missing=True,
+)
 
 
 rule train_generator:
@@ -7,39 +21,107 @@ rule train_generator:
         real=lambda wildcards: plan.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
-        guide=expand(
-            f"{RUN}/classifier.{{kind}}",
-            kind=["safetensors", "json"],
-            source=REAL,
-            allow_missing=True,
-        ),
+        guide=GUIDE,
     output:
-        weights=f"{RUN}/generator.safetensors",
-        network=f"{RUN}/generator.json",
-        history=f"{RUN}/history.csv",
+        expand(f"{RUN}/{{file}}", file=GENERATOR, allow_missing=True),
     log:
         f"{RESULTS}/logs/train_generator/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_generator/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    wildcard_constraints:
+        source="|".join(set(plan.families) - set(plan.growing)) or "(?!)",
     conda:
         CONDA
-    threads: study.threads
+    threads: study.threads * study.processes
     resources:
         mem_mb=3000,
         runtime=1440,
     params:
-        kimg=lambda wildcards: plan.kimg(
-            wildcards.source, wildcards.cohort, wildcards.experiment
+        training=lambda wildcards: plan.training(
+            wildcards.cohort, wildcards.experiment, wildcards.source
         ),
-        horizontal_flip=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
+        stop_rule=study.stop_rule.model_dump(mode="json"),
         seed=study.seed,
         threads=study.threads,
+        processes=study.processes,
         device=study.device,
         version=versions.GENERATOR,
     message:
         "Training {wildcards.source} on {wildcards.cohort} {wildcards.experiment}"
     script:
         "../scripts/train_generator.py"
+
+
+rule train_stage:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: plan.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        guide=lambda wildcards: (
+            GUIDE
+            if int(wildcards.stage)
+            == plan.experiment(wildcards.cohort, wildcards.experiment).resolution
+            else []
+        ),
+        before=lambda wildcards: plan.files_before(RUN, GENERATOR, *wildcards),
+    output:
+        expand(f"{RUN}/stage-{{stage}}/{{file}}", file=GENERATOR, allow_missing=True),
+    log:
+        f"{RESULTS}/logs/train_stage/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}-{{stage}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_stage/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}-{{stage}}.tsv"
+    wildcard_constraints:
+        source="|".join(plan.growing) or "(?!)",
+        stage="[0-9]{3}",
+    conda:
+        CONDA
+    threads: study.threads * study.processes
+    resources:
+        mem_mb=3000,
+        runtime=1440,
+    params:
+        training=lambda wildcards: plan.training(
+            wildcards.cohort,
+            wildcards.experiment,
+            wildcards.source,
+            int(wildcards.stage),
+        ),
+        stop_rule=study.stop_rule.model_dump(mode="json"),
+        seed=study.seed,
+        threads=study.threads,
+        processes=study.processes,
+        device=study.device,
+        version=versions.GENERATOR,
+    message:
+        "Growing {wildcards.source} to {wildcards.stage} on {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/train_stage.py"
+
+
+rule grow:
+    input:
+        lambda wildcards: plan.stage_files(RUN, GENERATOR, *wildcards),
+    output:
+        expand(f"{RUN}/{{file}}", file=GENERATOR, allow_missing=True),
+    log:
+        f"{RESULTS}/logs/grow/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/grow/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    wildcard_constraints:
+        source="|".join(plan.growing) or "(?!)",
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.GENERATOR,
+    message:
+        "Joining the stages of {wildcards.source} on {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/grow.py"
 
 
 rule sample:

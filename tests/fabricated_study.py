@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthcohort.audit.gallery import make_cohort_sheet, make_gallery, write_gallery
+from synthcohort.audit.gallery import make_cohort_sheet, make_gallery
+from synthcohort.core.atomic import write_arrays
 from synthcohort.core.config import Study
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.figures.axes import draw_axis_figure
@@ -211,10 +212,10 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
         synthetic = store(folder / cohort / "synthetic", cohort, seed=seed + 10)
         selection = pd.DataFrame({"row": range(len(real)), "patient_id": real.records["patient_id"]})
         cohorts.append(CohortInputs(real.info, index(), real.records, split(real.records), experiments(cohort)))
-        write_gallery(folder / "gallery.npz", make_gallery(real, selection, synthetic, seed=1))
+        write_arrays(folder / "gallery.npz", make_gallery(real, selection, synthetic, seed=1))
         draw_gallery_figure(folder / "gallery.npz", internal / f"gallery-{cohort}", True, "r3-gan")
         galleries[cohort, "resolution-032", "r3-gan"] = internal / f"gallery-{cohort}"
-        write_gallery(folder / "sheet.npz", make_cohort_sheet(real, np.arange(len(real)), seed=1))
+        write_arrays(folder / "sheet.npz", make_cohort_sheet(real, np.arange(len(real)), seed=1))
         draw_cohort_figure(folder / "sheet.npz", internal / f"cohort-{cohort}", True)
         sheets[cohort] = internal / f"cohort-{cohort}"
     for axis in LEVELS:

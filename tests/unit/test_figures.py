@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthcohort.audit.gallery import make_cohort_sheet, make_gallery, write_gallery
+from synthcohort.audit.gallery import make_cohort_sheet, make_gallery
+from synthcohort.core.atomic import write_arrays
 from synthcohort.core.errors import UserError
 from synthcohort.figures import captions
 from synthcohort.figures.axes import draw_axis_figure
@@ -228,7 +229,7 @@ def test_gallery_file_is_reproducible_without_pickle_and_drawn_without_identifie
     selection = pd.DataFrame({"row": np.arange(300), "patient_id": real.records["patient_id"]})
     gallery = make_gallery(real, selection, synthetic, seed=1, combinations=2, per_combination=2)
     for name in ("a.npz", "b.npz"):
-        write_gallery(tmp_path / name, gallery)
+        write_arrays(tmp_path / name, gallery)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"real", "synthetic", "labels", "findings", "combinations"}

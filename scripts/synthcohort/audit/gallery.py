@@ -1,7 +1,6 @@
 """Choosing images to be looked at: real beside synthetic, and findings beside normal. What is chosen is internal."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthcohort.cohort.labels import NO_FINDING, combination_names
-from synthcohort.core.atomic import atomic_path
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import ImageStore
 
@@ -124,12 +122,6 @@ def make_cohort_sheet(real: ImageStore, rows: NDArray[np.int64], seed: int, per_
     if not images:
         raise UserError("no image of the cohort has all its labels known, so no sheet can be shown.")
     return {"images": np.stack([real.images[row] for row in images]), "titles": np.array(titles)}
-
-
-def write_gallery(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as .npz, without pickle; the same arrays give the same bytes."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _names(store: ImageStore) -> pd.Series:

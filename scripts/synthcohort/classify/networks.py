@@ -1,6 +1,7 @@
 """The two predictive models: a small residual network for a CPU, and the paper's DenseNet-121."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,57 @@ class SmallNet(Network):
             return self.head(pooled)
 
 
+class PlainNet(Network):
+    """A network of another design than `SmallNet`, for judging what `SmallNet` helped to make.
+
+    Plain pairs of 3×3 convolutions and maximum pooling, down to 4² and one hidden layer (after Simonyan & Zisserman
+    2015), with batch normalisation.
+
+    Parameters
+    ----------
+    channels, findings, resolution
+        See `Network`.
+    width : int
+        Feature maps of the coarsest scale; each finer one has half of them.
+    """
+
+    name = "plain"
+
+    def __init__(self, channels: int, findings: Sequence[str], resolution: int, width: int = 96) -> None:
+        super().__init__(channels, findings, resolution)
+        stages = max(1, resolution.bit_length() - 3)
+        widths = [channels, *(max(16, width >> (stages - 1 - stage)) for stage in range(stages))]
+        self.blocks = nn.ModuleList(self._block(*pair) for pair in pairwise(widths))
+        side = resolution >> stages
+        self.hidden = nn.Linear(widths[-1] * side**2, width)
+        self.head = nn.Linear(width, len(self.findings))
+
+    @staticmethod
+    def _block(width_in: int, width_out: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for width in (width_in, width_out):
+            layers += [nn.Conv2d(width, width_out, 3, padding=1, bias=False), nn.BatchNorm2d(width_out), nn.ReLU()]
+        return nn.Sequential(*layers, nn.MaxPool2d(2))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Feature maps at side/2, side/4, …; see `Network`."""
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """See `Network`; the hidden layer."""
+        return relu(self.hidden(self.features(x)[-1].flatten(1))).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Network`."""
+        pooled = self.pooled(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(pooled)
+
+
 class DenseNet121(Network):
     """The paper's DenseNet-121 (Huang et al. 2017) at 224², from torchvision.
 
@@ -190,7 +242,7 @@ class DenseNet121(Network):
             return self.net.classifier(pooled)
 
 
-NETWORKS: dict[str, type[Network]] = {network.name: network for network in (SmallNet, DenseNet121)}
+NETWORKS: dict[str, type[Network]] = {network.name: network for network in (SmallNet, PlainNet, DenseNet121)}
 
 
 def build_network(name: str, channels: int, findings: Sequence[str], resolution: int, seed: int) -> Network:

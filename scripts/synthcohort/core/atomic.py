@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 @contextlib.contextmanager
@@ -65,6 +67,12 @@ def write_csv(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:
     """Write a table without its index as CSV; floats keep every digit."""
     with atomic_path(path, mode) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as .npz, without pickle; the same arrays give the same bytes."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def file_digest(path: str | Path) -> str:

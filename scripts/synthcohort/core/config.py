@@ -1,12 +1,14 @@
 """The study's config: one typed model; schema, commented config.yaml and docs are generated from it."""
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from synthcohort.core.families import FAMILIES
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 FindingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Family = Literal["r3-gan"]
 AxisName = Literal["resolution", "classes", "samples"]
 
 
@@ -18,6 +20,17 @@ def _power_of_two(value: int) -> int:
 
 
 Resolution = Annotated[int, AfterValidator(_power_of_two)]
+
+
+def _known_family(name: str) -> str:
+    if name not in FAMILIES:
+        near = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0.4)
+        raise ValueError(f"must be one of {', '.join(FAMILIES)}" + (f"; did you mean '{near[0]}'?" if near else ""))
+    return name
+
+
+Family = Annotated[str, AfterValidator(_known_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES)})]
+AugmentationKind = Literal["translation", "scaling", "rotation", "intensity", "cutout"]
 
 
 class Model(BaseModel):
@@ -103,6 +116,8 @@ class Cohort(Model):
     """How DICOM files become 8-bit images."""
     horizontal_flip: bool = False
     """Mirror training images at random; leave off where the side carries meaning, as in the chest."""
+    augmentation: list[AugmentationKind] = ["translation", "scaling", "rotation", "intensity", "cutout"]
+    """What a discriminator's images may be changed by, where training images are few; see generators."""
     minimum_combination: int = Field(20, ge=1)
     """Label combinations with fewer training images than this are left out of every experiment."""
 
@@ -150,15 +165,42 @@ class Generator(Model):
 
     family: Family
     """Which family these settings are for."""
+    scale: Literal["tiny", "small", "paper"] = "tiny"
+    """Presets to start from: tiny (minutes on two cores), small (hours on a workstation), paper (as published)."""
     kimg: dict[int, float] = {}
-    """Thousand real images shown in training, per resolution; what is left out comes from the family's presets."""
+    """Thousand real images shown in training, at most, per resolution; what is left out comes from the presets."""
+    augmentation: Literal["adaptive"] | Annotated[float, Field(ge=0, lt=1)] = "adaptive"
+    """Probability of each kind of the cohort's augmentation; adaptive raises it when the discriminator overfits."""
+    accumulation: int = Field(1, ge=1)
+    """Parts that each batch is computed in, to fit into memory."""
+    unconditional_term: bool = False
+    """cpd-gan only: add the term to the discriminator that the paper's lacks, a score that no label weighs."""
+    from_scratch: bool = False
+    """prog-gan only: grow anew for every level, as the paper did, instead of sharing the stages of a sweep."""
+
+
+class StopRule(Model):
+    """When a generator has learnt enough, and which of its states is kept."""
+
+    features: str = "guide"
+    """Distances are measured in features of the guide, or of Inception-v3 ('download', or a path of its weights)."""
+    images: Literal["validation", "training"] = "validation"
+    """Real images that samples are compared with; the paper took the training images."""
+    samples: int = Field(2000, ge=100)
+    """Synthetic images per evaluation, and real ones at most."""
+    every: int = Field(4, ge=1)
+    """Ticks (rows of history.csv) between two evaluations."""
+    minimum: float = Field(0.6, ge=0, le=1)
+    """Share of the longest training that comes before the first evaluation that counts."""
+    patience: int = Field(2, ge=0)
+    """Stop after this many evaluations without a better one; 0 never stops early and keeps the last state."""
 
 
 class Classifier(Model):
     """The predictive model that measures utility, the same for real and synthetic training images."""
 
-    network: Literal["small", "densenet121"] = "small"
-    """small: a residual network for 16² to 64² on a CPU; densenet121: the paper's, at 224²."""
+    network: Literal["small", "plain", "densenet121"] = "small"
+    """small: a residual network for 16² to 64² on a CPU; plain: one of another design; densenet121: the paper's."""
     weights: str = "none"
     """densenet121 only: 'none', 'download' (torchvision's ImageNet weights) or the path of a weights file."""
     kimg: float = Field(40.0, gt=0)
@@ -189,6 +231,8 @@ class Study(Model):
     """How often everything downstream of a seed is repeated."""
     threads: int = Field(2, ge=1)
     """Compute threads of a training job; another number gives other bytes, not better ones."""
+    processes: int = Field(1, ge=1)
+    """Processes that train one generator together, each on its part of every batch; with CUDA, one card each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where training runs; auto takes a CUDA card where there is one."""
     cohorts: list[Cohort] = Field(min_length=1)
@@ -197,6 +241,8 @@ class Study(Model):
     """The benchmarks."""
     generators: list[Generator] = []
     """Settings of the generator families that the axes name."""
+    stop_rule: StopRule = StopRule()
+    """When a generator has learnt enough."""
     classifier: Classifier = Classifier()
     """The predictive model."""
     statistics: Statistics = Statistics()

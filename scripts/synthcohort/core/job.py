@@ -1,6 +1,7 @@
 """What every rule's script runs in: a log, and clear sentences instead of tracebacks."""
 
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from synthcohort.core.errors import UserError
+from synthcohort.core.interrupt import Interrupted
 from synthcohort.core.progress import configure_logging, logger
 
+TERMINATED = 128 + signal.SIGTERM  # what a shell reports for a process that was asked to end
 DISK_SENTENCES = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, finished work is kept.",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again, finished work is kept.",
@@ -41,6 +44,9 @@ def job_errors() -> Iterator[None]:
     except UserError as error:
         logger.error("error: %s", error)
         sys.exit(1)
+    except Interrupted as interruption:
+        logger.warning("%s", interruption)
+        sys.exit(TERMINATED)
     except OSError as error:
         sentence = describe_os_error(error)
         if sentence is None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.config import Axis, Cohort, Study
+from synthcohort.core.config import Axis, Cohort, Generator, Study
+from synthcohort.core.families import FAMILIES
 
 REAL = "real"
+FIRST_STAGE = 8  # side of the images that growing families begin with
 LEVEL_DIGITS = {"resolution": 3, "classes": 3, "samples": 5}
 
 
@@ -77,6 +79,11 @@ class Plan:
         return list(dict.fromkeys(family for axis in self.study.axes for family in axis.families))
 
     @property
+    def growing(self) -> list[str]:
+        """Names of those families that are trained in stages."""
+        return [family for family in self.families if FAMILIES[family].grows]
+
+    @property
     def replicates(self) -> list[str]:
         """Names of the replicates: r0, r1 and so on."""
         return [f"r{number}" for number in range(self.study.replicates)]
@@ -95,14 +102,73 @@ class Plan:
         """Find the config of one cohort."""
         return next(cohort for cohort in self.study.cohorts if cohort.name == name)
 
-    def kimg(self, family: str, cohort: str, experiment: str) -> dict[int, float]:
-        """Give a family's length of training at an experiment's resolution, where the config sets it.
+    def generator(self, family: str) -> Generator:
+        """Find the config of a generator family; defaults where it has none."""
+        chosen = (entry for entry in self.study.generators if entry.family == family)
+        return next(chosen, Generator(family=family))
+
+    def training(self, cohort: str, experiment: str, family: str, stage: int | None = None) -> dict[str, Any]:
+        """Say how a generator, or one stage of its growth, is trained.
 
         Narrow, so that another length at another resolution trains nothing again.
+
+        Returns
+        -------
+        dict
+            ``family``, ``scale``, ``resolution``, ``on_the_way`` (a stage that is not the experiment's last),
+            ``changes`` (of the preset's settings), ``augmentations``.
         """
-        lengths = next((entry.kimg for entry in self.study.generators if entry.family == family), {})
-        resolution = self.experiment(cohort, experiment).resolution
-        return {resolution: lengths[resolution]} if resolution in lengths else {}
+        config, full = self.generator(family), self.experiment(cohort, experiment).resolution
+        side = stage or full
+        changes: dict[str, Any] = {
+            "horizontal_flip": self.cohort(cohort).horizontal_flip,
+            "augmentation": None if config.augmentation == "adaptive" else config.augmentation,
+            "accumulation": config.accumulation,
+        }
+        if side in config.kimg:
+            changes["kimg"] = config.kimg[side]
+        if config.unconditional_term:
+            changes["unconditional_term"] = True
+        return {
+            "family": family,
+            "scale": config.scale,
+            "resolution": side,
+            "on_the_way": side < full,
+            "changes": changes,
+            "augmentations": list(self.cohort(cohort).augmentation),
+        }
+
+    def stages(self, cohort: str, experiment: str, family: str) -> list[tuple[str, int]]:
+        """Give the stages of a family's growth up to an experiment's resolution: experiment that trains it, and side.
+
+        The levels of a resolution axis have the same training rows, so each stage is trained once, for the lowest level
+        that needs it; ``from_scratch`` trains all of them for every level.
+        """
+        chosen = self.experiment(cohort, experiment)
+        sides = [FIRST_STAGE]
+        while sides[-1] < chosen.resolution:
+            sides.append(2 * sides[-1])
+        if chosen.axis.axis != "resolution" or self.generator(family).from_scratch:
+            return [(experiment, side) for side in sides]
+        homes = [min(level for level in chosen.axis.levels if level >= side) for side in sides]
+        return [(Experiment(cohort, chosen.axis, home).name, side) for home, side in zip(homes, sides, strict=True)]
+
+    def stage_files(
+        self, folder: str, files: list[str], cohort: str, experiment: str, source: str, replicate: str
+    ) -> list[str]:
+        """Name files of every stage up to an experiment's resolution; `folder` is the pattern of a run's folder."""
+        run = {"cohort": cohort, "source": source, "replicate": replicate}
+        stages = self.stages(cohort, experiment, source)
+        folders = [f"{folder.format(experiment=home, **run)}/stage-{side:03d}" for home, side in stages]
+        return [f"{stage}/{file}" for stage in folders for file in files]
+
+    def files_before(
+        self, folder: str, files: list[str], cohort: str, experiment: str, source: str, replicate: str, stage: str
+    ) -> list[str]:
+        """Name files of the stage that a stage continues; none for the first."""
+        every = self.stage_files(folder, files, cohort, experiment, source, replicate)
+        position = [side for _, side in self.stages(cohort, experiment, source)].index(int(stage))
+        return every[(position - 1) * len(files) : position * len(files)] if position else []
 
     def of_cohort(self, name: str) -> list[Experiment]:
         """List the experiments of one cohort."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from synthcohort.classify.batches import batch_positions
 from synthcohort.core.store import ImageStore
@@ -25,7 +26,18 @@ def known_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class TrainingImages:
-    """The training rows of a store: on the device when small, else memory-mapped.
+    """Rows of a store as a generator sees them: on the device when small, else memory-mapped.
+
+    Parameters
+    ----------
+    store : ImageStore
+        Real images.
+    rows : numpy.ndarray
+        int ``[n]``: which of them.
+    device : torch.device
+        Where to compute.
+    side : int, optional
+        Side of the images that are given, where smaller than the store's: they are averaged.
 
     Attributes
     ----------
@@ -33,28 +45,39 @@ class TrainingImages:
         float ``[n, findings]`` of 0 and 1; unknown findings count as absent.
     """
 
-    def __init__(self, store: ImageStore, rows: NDArray[np.int64], device: torch.device) -> None:
+    def __init__(
+        self, store: ImageStore, rows: NDArray[np.int64], device: torch.device, side: int | None = None
+    ) -> None:
         self.store, self.rows, self.device = store, np.asarray(rows), device
+        self.side = side or store.info.resolution
+        self.shrink = store.info.resolution // self.side
         self.labels = torch.from_numpy(known_labels(store.labels[self.rows])).to(device)
         self.images: Tensor | None = None
         if store.images[0].nbytes * len(rows) <= RESIDENT_BYTES:
             self.images = torch.from_numpy(store.images[self.rows]).to(device)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def take(self, positions: NDArray[np.int64]) -> Tensor:
-        """Images at positions among the training rows, uint8 ``[N, C, H, W]``."""
+        """Images at positions among the rows, float ``[N, C, side, side]`` in −1..1."""
         if self.images is not None:
-            return self.images[torch.from_numpy(positions).to(self.device)]
-        return torch.from_numpy(self.store.images[self.rows[positions]]).to(self.device)
+            images = float_images(self.images[torch.from_numpy(positions).to(self.device)])
+        else:
+            images = float_images(torch.from_numpy(self.store.images[self.rows[positions]]).to(self.device))
+        return functional.avg_pool2d(images, self.shrink) if self.shrink > 1 else images
 
-    def first(self, count: int) -> Tensor:
-        """Take the first `count` images, or all where there are fewer."""
-        return self.take(np.arange(min(count, len(self.rows))))
+    def spread(self, count: int) -> NDArray[np.int64]:
+        """Positions of `count` images, evenly spread over the rows; all where there are fewer."""
+        return np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)
 
-    def batch(self, seed: int, step: int, size: int, horizontal_flip: bool) -> tuple[Tensor, Tensor]:
-        """Images (float −1..1) and labels of one step; every image comes once per epoch."""
-        positions = batch_positions(len(self.rows), size, step, seed)
-        images = float_images(self.take(positions))
+    def batch(
+        self, seed: int, step: int, size: int, horizontal_flip: bool, part: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Images (float −1..1) and labels of one step, or a part of them; every image comes once per epoch."""
+        positions = batch_positions(len(self), size, step, seed)[part]
+        images = self.take(positions)
         if horizontal_flip:
-            mirrored = torch.from_numpy(random_stream(seed, "mirror", step).random(size) < 0.5).to(self.device)
+            mirrored = torch.from_numpy(random_stream(seed, "mirror", step).random(size)[part] < 0.5).to(self.device)
             images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
         return images, self.labels[torch.from_numpy(positions).to(self.device)]

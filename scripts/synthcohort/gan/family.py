@@ -62,7 +62,8 @@ class Family:
         ``generator(**architecture)``: a module that maps ``(latents, labels)`` to float images in about −1..1. Its
         attribute ``latent`` is the length of the noise vector.
     discriminator : callable
-        ``discriminator(**architecture, feature_widths=...)``: a module that maps ``(views, labels)`` to scores.
+        ``discriminator(**architecture, feature_widths=...)``: a module with a method ``score(images, labels)`` that
+        gives float32 ``[N]``, higher for what it takes for real.
     architecture : callable
         ``architecture(settings, channels, findings)``: the keyword arguments of both, as written to generator.json.
     backward : callable
@@ -77,7 +78,7 @@ class Family:
     name: str
     generator: Callable[..., nn.Module]
     discriminator: Callable[..., nn.Module]
-    architecture: Callable[[Settings, int, int], dict[str, Any]]
+    architecture: Callable[[Any, int, int], dict[str, Any]]
     backward: Callable[[Players, Batch, Any], dict[str, Tensor]]
     presets: Mapping[tuple[str, int], Settings]
     guided: bool = False

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from synthcohort.gan.layers import ProjectionScore, activate, float_images, initialise
+from synthcohort.gan.layers import ProjectionScore, activate, initialise
 
 
 class Guide(Protocol):
@@ -28,7 +28,7 @@ class Views:
     guide : module with ``features(images)``, optional
         Frozen here and set to evaluation; without a guide the image is the only view.
     sample : Tensor
-        uint8 real images ``[N, C, H, W]`` from which the scaling is measured.
+        Real images, float ``[N, C, H, W]`` in −1..1, from which the scaling is measured.
     """
 
     def __init__(self, guide: nn.Module | None, sample: Tensor) -> None:
@@ -38,7 +38,7 @@ class Views:
             return
         guide.eval().requires_grad_(False)
         with torch.no_grad():
-            for feature in guide.features(float_images(sample)):  # type: ignore[operator]
+            for feature in guide.features(sample):  # type: ignore[operator]
                 deviation, mean = torch.std_mean(feature.float(), (0, 2, 3), keepdim=True)
                 self.scaling.append((mean, 1 / deviation.clamp_min(1e-3)))
 

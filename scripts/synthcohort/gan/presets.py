@@ -1,91 +1,140 @@
-"""Settings of every family per resolution."""
+"""Settings of every family, per scale and resolution.
 
-from dataclasses import dataclass, replace
+A scale says what a study can afford: ``tiny`` minutes on two cores, ``small`` hours on a workstation or one card,
+``paper`` the published widths and lengths on several cards. Rows marked ° were never trained.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from synthcohort.core.errors import UserError
+from synthcohort.gan.settings import R3Settings, Settings, WassersteinSettings
+
+Row = tuple[str, int, tuple[int, ...], int, float, float, float]
+Presets = Mapping[tuple[str, int], Settings]
+TICKS = 20  # rows of history.csv …
+LONGEST_TICK = 20.0  # … or more, in thousand images
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How one generator is trained; all of it is part of a checkpoint's digest.
-
-    Attributes
-    ----------
-    resolution : int
-        Side of the images.
-    widths : tuple of int
-        Channels at 4², 8², 16², …; from there to the resolution the image is pixel-shuffled.
-    blocks : int
-        Residual blocks per side.
-    batch : int
-        Images per step.
-    learning_rate : float
-        Of both Adam optimisers.
-    gamma : float
-        Weight of R1 and R2 on images.
-    kimg : float
-        Thousand real images shown.
-    tick_kimg : float
-        Thousand real images between two rows of history.csv.
-    latent : int
-        Length of the generator's noise vector.
-    penalty_interval : int
-        The penalties are computed every so many steps, and count as many times.
-    ema_kimg : float
-        Half-life of the averaged weights, in thousand images.
-    guide_weight : float
-        Weight of each discriminator head on the guide's features, where the image's own discriminator has 1.
-    guide_gamma : float
-        Weight of R1 and R2 on the features.
-    horizontal_flip : bool
-        Mirror real images at random.
-    """
-
-    resolution: int
-    widths: tuple[int, ...]
-    blocks: int
-    batch: int
-    learning_rate: float
-    gamma: float
-    kimg: float
-    tick_kimg: float
-    latent: int = 64
-    penalty_interval: int = 4
-    ema_kimg: float = 5.0
-    guide_weight: float = 0.25
-    guide_gamma: float = 5.0
-    horizontal_flip: bool = False
+def paper_widths(side: int, base: int = 16384, cap: int = 512) -> tuple[int, ...]:
+    """Channels at 4², 8², …, `side`²: ``min(cap, base / 2^stage)`` with stage 1 at 4² (as in Karras et al. 2018)."""
+    return tuple(min(cap, base // 2**stage) for stage in range(1, side.bit_length() - 1))
 
 
-# γ grows with the number of pixels (×4 per doubling of the side) where presets are scaled up without a measurement.
-R3_GAN = {
-    settings.resolution: settings
-    for settings in (
-        #        side  widths at 4², 8², 16², …             blocks batch  lr    γ     kimg   tick
-        Settings(8, (64,), 2, 16, 4e-4, 1.0, 20, 2),  # untested
-        Settings(16, (96, 64), 1, 16, 8e-4, 0.3, 20, 4),
-        Settings(32, (96, 64, 32), 1, 32, 8e-4, 1.0, 120, 4),
-        Settings(64, (256, 192, 128, 64), 1, 32, 3e-4, 6, 2000, 10),  # untested
-        Settings(128, (384, 256, 192, 128, 64), 1, 64, 2e-4, 24, 5000, 25),  # untested
-        Settings(256, (512, 384, 256, 192, 128, 64), 1, 64, 2e-4, 96, 8000, 50),  # untested
-        Settings(512, (512, 512, 384, 256, 192, 128, 64), 1, 64, 2e-4, 384, 10000, 50),  # untested
-    )
-}
+def _presets(kind: type[Settings], rows: Iterable[Row], **common: Any) -> Presets:
+    return {
+        (scale, side): kind(side, widths, batch, rate, penalty, kimg, tick_length(kimg), **common)
+        for scale, side, widths, batch, rate, penalty, kimg in rows
+    }
+
+
+def tick_length(kimg: float) -> float:
+    """Thousand images between two rows of the history of a training of `kimg`."""
+    return min(LONGEST_TICK, kimg / TICKS)
+
+
+# r3-gan pixel-shuffles from its last width to the full side. γ grows ×4 per doubling of the side.
+R3_GAN = _presets(
+    R3Settings,
+    [
+        # scale  side  widths at 4², 8², …                 batch  lr     γ     kimg
+        ("tiny", 8, (64,), 16, 4e-4, 0.3, 20),
+        ("tiny", 16, (96, 64), 16, 8e-4, 0.3, 20),
+        ("tiny", 32, (96, 64, 32), 32, 8e-4, 1.0, 120),
+        ("tiny", 64, (96, 64, 48, 32), 32, 6e-4, 4.0, 300),  # °
+        ("small", 16, (192, 128), 32, 4e-4, 0.3, 1000),  # °
+        ("small", 32, (256, 192, 128), 32, 3e-4, 1.0, 2000),  # °
+        ("small", 64, (256, 192, 128, 64), 32, 3e-4, 4.0, 3000),  # °
+        ("small", 128, (256, 256, 192, 128, 64), 32, 2e-4, 16, 4000),  # °
+        ("small", 256, (256, 256, 256, 192, 128, 64), 32, 2e-4, 64, 5000),  # °
+        ("paper", 32, (512, 384, 256), 256, 2e-4, 1.0, 10_000),  # °
+        ("paper", 64, (512, 512, 384, 256), 256, 2e-4, 4.0, 10_000),  # °
+        ("paper", 128, (512, 512, 512, 384, 256), 128, 2e-4, 16, 10_000),  # °
+        ("paper", 256, (512, 512, 512, 384, 256, 128), 64, 2e-4, 64, 10_000),  # °
+        ("paper", 512, (512, 512, 512, 384, 256, 128, 64), 64, 2e-4, 256, 10_000),  # °
+    ],
+)
+
+# Widths of the paper's families: min(cap, base / 2^stage). λ is the published 10 throughout.
+CPD_GAN = _presets(
+    WassersteinSettings,
+    [
+        # scale  side  widths                          batch  lr    λ   kimg
+        ("tiny", 8, paper_widths(8, 1024, 64), 32, 2e-3, 10, 40),
+        ("tiny", 16, paper_widths(16, 1024, 64), 32, 2e-3, 10, 40),
+        ("tiny", 32, paper_widths(32, 512, 64), 32, 2e-3, 10, 60),
+        ("tiny", 64, paper_widths(64, 1024, 64), 32, 2e-3, 10, 150),  # °
+        ("small", 16, paper_widths(16, 8192, 256), 64, 2e-3, 10, 2000),  # °
+        ("small", 32, paper_widths(32, 8192, 256), 64, 2e-3, 10, 3000),  # °
+        ("small", 64, paper_widths(64, 8192, 256), 64, 2e-3, 10, 4000),  # °
+        ("small", 128, paper_widths(128, 8192, 256), 32, 2e-3, 10, 5000),  # °
+        ("small", 256, paper_widths(256, 8192, 256), 32, 2e-3, 10, 5000),  # °
+        ("paper", 32, paper_widths(32), 256, 5e-3, 10, 12_000),  # °
+        ("paper", 64, paper_widths(64), 128, 5e-3, 10, 14_000),  # °
+        ("paper", 128, paper_widths(128), 64, 5e-3, 10, 16_000),  # °
+        ("paper", 256, paper_widths(256), 32, 5e-3, 10, 16_000),  # °
+        ("paper", 512, paper_widths(512), 16, 5e-3, 10, 16_000),  # °
+    ],
+)
+
+# One row per stage of the growth; stages on the way to a resolution take STAGE_KIMG.
+STAGE_KIMG = {"tiny": 20.0, "small": 600.0, "paper": 1400.0}
+PROG_GAN = _presets(
+    WassersteinSettings,
+    [
+        # scale  side  widths                          batch  lr    λ   kimg
+        ("tiny", 8, paper_widths(8, 512, 64), 32, 2e-3, 10, 20),
+        ("tiny", 16, paper_widths(16, 512, 64), 32, 2e-3, 10, 40),
+        ("tiny", 32, paper_widths(32, 512, 64), 32, 2e-3, 10, 60),
+        ("tiny", 64, paper_widths(64, 512, 64), 32, 2e-3, 10, 150),  # °
+        ("small", 8, paper_widths(8, 8192, 256), 64, 1e-3, 10, 600),  # °
+        ("small", 16, paper_widths(16, 8192, 256), 64, 1e-3, 10, 1000),  # °
+        ("small", 32, paper_widths(32, 8192, 256), 64, 1e-3, 10, 2000),  # °
+        ("small", 64, paper_widths(64, 8192, 256), 64, 1e-3, 10, 3000),  # °
+        ("small", 128, paper_widths(128, 8192, 256), 32, 1e-3, 10, 4000),  # °
+        ("small", 256, paper_widths(256, 8192, 256), 16, 1e-3, 10, 4000),  # °
+        ("paper", 8, paper_widths(8), 256, 1e-3, 10, 1400),  # °
+        ("paper", 16, paper_widths(16), 128, 1e-3, 10, 7000),  # °
+        ("paper", 32, paper_widths(32), 64, 1e-3, 10, 12_000),  # °
+        ("paper", 64, paper_widths(64), 32, 1e-3, 10, 14_000),  # °
+        ("paper", 128, paper_widths(128), 16, 1e-3, 10, 16_000),  # °
+        ("paper", 256, paper_widths(256), 14, 1e-3, 10, 16_000),  # °
+        ("paper", 512, paper_widths(512), 6, 1e-3, 10, 16_000),  # °
+    ],
+)
 
 
 def resolve_settings(
-    presets: dict[int, Settings], resolution: int, kimg: dict[int, float], horizontal_flip: bool = False
+    presets: Presets, scale: str, resolution: int, on_the_way: bool = False, **changes: Any
 ) -> Settings:
-    """Take a family's preset for `resolution`, with the config's length of training where it names one.
+    """Take a family's preset, with what the config sets otherwise.
+
+    Parameters
+    ----------
+    presets : mapping
+        The family's.
+    scale : str
+        ``tiny``, ``small`` or ``paper``.
+    resolution : int
+        Side of the images.
+    on_the_way : bool
+        A stage of a growth that goes on to a higher resolution, and is therefore shorter.
+    **changes
+        Fields of the settings and their values.
 
     Raises
     ------
     UserError
-        When the family has no preset for the resolution.
+        When the family has no such preset.
     """
-    if resolution not in presets:
+    if (scale, resolution) not in presets:
+        there = ", ".join(f"{side}" for name, side in sorted(presets) if name == scale) or "none"
         raise UserError(
-            f"axes: no generator preset for resolution {resolution}; there are {', '.join(map(str, sorted(presets)))}."
+            f"generators: there is no preset of scale {scale} for resolution {resolution}; of this scale there are: "
+            f"{there}."
         )
-    preset = presets[resolution]
-    return replace(preset, kimg=kimg.get(resolution, preset.kimg), horizontal_flip=horizontal_flip)
+    if on_the_way:
+        changes = {"kimg": STAGE_KIMG[scale], **changes}
+    settings = replace(presets[scale, resolution], **changes)
+    return replace(settings, tick_kimg=tick_length(settings.kimg))

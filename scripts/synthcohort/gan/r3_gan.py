@@ -13,7 +13,8 @@ from synthcohort.gan.family import Batch, Family, Players
 from synthcohort.gan.guide import FeatureHead
 from synthcohort.gan.layers import Down, ProjectionScore, ResidualBlock, Up, activate, initialise
 from synthcohort.gan.objective import discriminator_loss, gradient_penalties
-from synthcohort.gan.presets import R3_GAN, Settings
+from synthcohort.gan.presets import R3_GAN
+from synthcohort.gan.settings import R3Settings
 
 BASE = 4  # side of the smallest feature map
 HEAD_WIDTH = 64
@@ -21,7 +22,7 @@ PENALTY_FLOOR = 0.07  # the penalties fall to this share of their weight …
 PENALTY_DECAY = 0.7  # … over this share of the training: late on, finer differences may count
 
 
-def architecture(settings: Settings, channels: int, findings: int) -> dict[str, Any]:
+def architecture(settings: R3Settings, channels: int, findings: int) -> dict[str, Any]:
     """Keyword arguments of both networks."""
     return {
         "resolution": settings.resolution,
@@ -99,18 +100,22 @@ class Discriminator(nn.Module):
         heads = [self.image, *self.heads]
         return torch.stack([head(view, labels).float() for head, view in zip(heads, views, strict=True)])
 
+    def score(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Score images alone; returns float32 ``[N]``."""
+        return self.image(images, labels).float()
 
-def step(players: Players, batch: Batch, settings: Settings) -> dict[str, Tensor]:
-    """Update both players from one pass through the discriminator.
+
+def backward(players: Players, batch: Batch, settings: R3Settings) -> dict[str, Tensor]:
+    """Add both players' gradients from one pass through the discriminator; see `Family`.
 
     Both losses depend on d = real score − fake score. The discriminator's has the derivative −σ(−d), the generator's
     σ(d): so each fake's gradient for the generator is the discriminator's times −σ(d) / σ(−d) = −exp(d).
     """
     count = len(batch.images)
-    fakes = players.generator(batch.latents, batch.labels)
+    fakes = batch.augment(players.generator(batch.latents, batch.labels))
     fake_views = players.views(fakes)
     with torch.no_grad():
-        real_views = players.views(batch.images)
+        real_views = players.views(batch.augment(batch.images))
     views = [
         torch.cat([real, fake.detach().to(real.dtype)]).requires_grad_()
         for real, fake in zip(real_views, fake_views, strict=True)
@@ -121,14 +126,12 @@ def step(players: Players, batch: Batch, settings: Settings) -> dict[str, Tensor
     weights = [1.0] + [settings.guide_weight] * (len(views) - 1)
     losses = [weight * discriminator_loss(*pair) for weight, *pair in zip(weights, real, fake, strict=True)]
 
-    players.discriminator_optimizer.zero_grad(set_to_none=True)
     torch.stack(losses).sum().backward()
     turn = -(real - fake).detach().clamp(max=30).exp()
     gradients = [
         view.grad[count:] * factor.view(-1, *[1] * (view.dim() - 1))  # type: ignore[index]
         for view, factor in zip(views, turn, strict=True)
     ]
-    players.generator_optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(fake_views, [g.to(v.dtype) for g, v in zip(gradients, fake_views, strict=True)])
 
     report = {"loss_discriminator": losses[0], "score_real": real[0].mean(), "score_fake": fake[0].mean()}
@@ -136,20 +139,18 @@ def step(players: Players, batch: Batch, settings: Settings) -> dict[str, Tensor
         report["penalty"] = penalise(
             players, [view.detach().requires_grad_() for view in views], labels, batch, settings
         )
-    players.discriminator_optimizer.step()
-    players.generator_optimizer.step()
     return {name: value.detach() for name, value in report.items()}
 
 
-def penalise(players: Players, views: list[Tensor], labels: Tensor, batch: Batch, settings: Settings) -> Tensor:
+def penalise(players: Players, views: list[Tensor], labels: Tensor, batch: Batch, settings: R3Settings) -> Tensor:
     """Add the gradients of R1 and R2 on every view; return their sum on images, without γ."""
     penalties = gradient_penalties(players.discriminator(views, labels), views)
     decay = PENALTY_FLOOR ** min(1.0, batch.progress / PENALTY_DECAY)
     # The batch holds as many fakes as reals: its mean is (R1 + R2) / 2.
     factor = 2 * decay * settings.penalty_interval
-    gammas = [settings.gamma] + [settings.guide_weight * settings.guide_gamma] * (len(views) - 1)
+    gammas = [settings.penalty] + [settings.guide_weight * settings.guide_penalty] * (len(views) - 1)
     torch.stack([factor * gamma * penalty for gamma, penalty in zip(gammas, penalties, strict=True)]).sum().backward()
     return 2 * penalties[0]
 
 
-FAMILY = Family("r3-gan", Generator, Discriminator, architecture, step, R3_GAN)
+FAMILY = Family("r3-gan", Generator, Discriminator, architecture, backward, R3_GAN, guided=True)

@@ -16,7 +16,7 @@ from synthcohort.core.progress import track
 from synthcohort.core.store import Images, StoreInfo, write_store
 from synthcohort.gan.data import known_labels, random_stream
 from synthcohort.gan.layers import byte_images, place
-from synthcohort.gan.registry import FAMILIES
+from synthcohort.gan.registry import load_family
 
 BATCH = 100
 
@@ -30,9 +30,7 @@ def load_generator(folder: Path, device: torch.device) -> nn.Module:
         When the family is unknown, or the weights are damaged or do not fit.
     """
     card = read_json(folder / "generator.json")
-    if card["family"] not in FAMILIES:
-        raise UserError(f"generator.json: unknown family '{card['family']}'; there are {', '.join(FAMILIES)}.")
-    generator = FAMILIES[card["family"]].generator(**card["architecture"])
+    generator = load_family(card["family"]).generator(**card["architecture"])
     weights = read_weights(folder / "generator.safetensors")
     try:
         generator.load_state_dict(weights)

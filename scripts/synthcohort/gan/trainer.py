@@ -1,11 +1,10 @@
-"""One trainer for every family: data, ticks, averaged weights, checkpoints, outputs."""
+"""One trainer for every family: ticks, evaluations, checkpoints, outputs."""
 
-import copy
-import hashlib
-import math
 import socket
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,272 +13,332 @@ import pandas as pd
 import psutil
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
-from synthcohort.core import versions
-from synthcohort.core.atomic import atomic_path, value_digest, write_csv, write_json
+from synthcohort.core.atomic import value_digest, write_arrays, write_csv, write_json
 from synthcohort.core.checkpoint import RunFolder, write_weights
+from synthcohort.core.config import StopRule
 from synthcohort.core.errors import UserError
+from synthcohort.core.interrupt import Interrupted, Request, termination_request
 from synthcohort.core.progress import logger
 from synthcohort.core.store import ImageStore
-from synthcohort.gan.data import TrainingImages, random_stream
-from synthcohort.gan.family import Batch, Family, Players
-from synthcohort.gan.guide import Views
-from synthcohort.gan.layers import place
-from synthcohort.gan.presets import Settings
-from synthcohort.gan.sampler import sample_grid
+from synthcohort.gan.data import TrainingImages
+from synthcohort.gan.distributed import Ranks
+from synthcohort.gan.family import Family
+from synthcohort.gan.settings import Settings
+from synthcohort.gan.snapshots import Snapshots
+from synthcohort.gan.training import Training
+from synthcohort.gan.watch import Evaluation, Watch
 
 CHECKPOINT_SECONDS = 30.0
-GRID_TICKS = 10
-EMA_WARM_UP = 0.05  # the half-life of the averaged weights is at most this share of the images seen so far
+ASK_STEPS = 10  # several processes agree every so many steps on whether to end
+
+
+@dataclass
+class Best:
+    """The best state so far, by the stop rule."""
+
+    distance: float = float("inf")
+    kimg: float = 0.0
+    waited: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Trainer:
+    """Runs a training to its end, or to the point where it is asked to stop.
+
+    Parameters
+    ----------
+    training : Training
+        The state.
+    watch : Watch
+        Evaluates samples; asked by the first process only.
+    valid : TrainingImages
+        Held-out images, for the adaptive augmentation.
+    rule : StopRule
+        When to evaluate and to stop.
+    run : RunFolder
+        Where checkpoints and TensorBoard's events go; the first process's.
+    """
+
+    def __init__(
+        self, training: Training, watch: Watch | None, valid: TrainingImages, rule: StopRule, run: RunFolder | None
+    ) -> None:
+        self.training, self.watch, self.valid, self.rule, self.run = training, watch, valid, rule, run
+        self.best = Best()
+        self.stopped = False
+        self.timing: list[dict[str, Any]] = []
+        self.snapshots = Snapshots(training.data.labels.cpu().numpy(), training.steps, training.seed)
+        self.events: SummaryWriter | None = None
+        self.tick_start, self.saved = time.perf_counter(), time.monotonic()
+
+    def train(self, request: Request) -> None:
+        """Train until done.
+
+        Raises
+        ------
+        Interrupted
+            When the process was asked to end; the state is saved.
+        """
+        training = self.training
+        if self.run is not None and training.step < training.steps and not self.stopped:
+            self.events = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=training.step + 1)
+        while training.step < training.steps and not self.stopped:
+            training.advance()
+            if training.step in self.snapshots.due and training.ranks.first:
+                self._take_snapshot()
+            if training.step % training.tick_steps == 0 or training.step == training.steps:
+                self._end_tick()
+            self._save(request)
+        if self.events is not None:
+            self.events.close()
+
+    def _end_tick(self) -> None:
+        training = self.training
+        row = training.close_tick()
+        number = len(training.history)
+        evaluation = None
+        if number % self.rule.every == 0 or training.step == training.steps:
+            evaluation = self._evaluate(row)
+        if training.settings.augmentation is None and training.augmentations:
+            row["overfitting"] = training.adapt(self.valid)
+        if training.ranks.first:
+            self._report(row, evaluation)
+
+    def _evaluate(self, row: dict[str, float]) -> Evaluation | None:
+        """Evaluate samples and decide on stopping; every process must come to the same decision."""
+        training, rule = self.training, self.rule
+        evaluation = self.watch.look(training.average) if self.watch is not None else None
+        if evaluation is not None:
+            row |= {"copied": evaluation.copied}
+            if evaluation.metric:
+                row |= {evaluation.metric: evaluation.distance}
+                if rule.patience and training.step >= rule.minimum * training.steps:
+                    self._compare(evaluation.distance)
+        wants_stop = bool(rule.patience) and self.best.waited >= rule.patience
+        self.stopped = training.ranks.any(wants_stop, training.device)
+        return evaluation
+
+    def _compare(self, distance: float) -> None:
+        if distance < self.best.distance:
+            weights = {name: value.cpu().clone() for name, value in self.training.average.state_dict().items()}
+            self.best = Best(distance, self.training.kimg, 0, weights)
+        else:
+            self.best.waited += 1
+
+    def _take_snapshot(self) -> None:
+        training = self.training
+        grid = self.snapshots.take(training.average, training.kimg)
+        if self.events is not None:
+            for number, row in enumerate(grid):
+                self.events.add_images(f"samples/{number}", row[:, :1], training.step)
+
+    def _report(self, row: Mapping[str, float], evaluation: Evaluation | None) -> None:
+        """Write the tick's status line and events, and keep its cost."""
+        training = self.training
+        seconds = time.perf_counter() - self.tick_start
+        self.tick_start = time.perf_counter()
+        before = training.history[-2]["kimg"] if len(training.history) > 1 else 0.0
+        process = psutil.Process().memory_info().rss / 2**30
+        card = torch.cuda.max_memory_allocated() / 2**30 if training.device.type == "cuda" else 0.0
+        cost = {"tick": row["tick"], "kimg": row["kimg"], "seconds": seconds}
+        cost["seconds_per_kimg"] = seconds / (row["kimg"] - before)
+        self.timing.append({**cost, "memory_gib": process, "card_gib": card, "host": socket.gethostname()})
+        values = {name: value for name, value in row.items() if name not in ("tick", "kimg")}
+        if self.events is not None:
+            for name, value in values.items():
+                self.events.add_scalar(name, value, training.step)
+        logger.info(
+            "%s: %.1f of %.1f kimg, %.2f s/kimg, %s, %.1f GiB",
+            training.family.name,
+            training.kimg,
+            training.steps * training.settings.batch / 1000,
+            cost["seconds_per_kimg"],
+            ", ".join(f"{name} {value:.3f}" for name, value in values.items()),
+            card or process,
+        )
+        if evaluation is not None and evaluation.alarm:
+            logger.warning(
+                "%s: MEMORISATION: about %.0f %% of the samples copy a training image; train shorter, or on more "
+                "patients.",
+                training.family.name,
+                100 * evaluation.copied,
+            )
+
+    def _save(self, request: Request) -> None:
+        """Write a checkpoint at the end, when it is due, and when the process is asked to end."""
+        training = self.training
+        done = training.step == training.steps or self.stopped
+        asked = False
+        if training.ranks.world == 1 or training.step % ASK_STEPS == 0:
+            asked = training.ranks.any(request.made, training.device)
+        if self.run is not None and (done or asked or time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
+            self.run.save(self.state_dict())
+            self.saved = time.monotonic()
+        if asked and not done:
+            raise Interrupted(
+                f"{training.family.name}: asked to end at {training.kimg:.1f} kimg; the state is saved, and the same "
+                "command continues from it."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a continued run needs."""
+        return {
+            "training": self.training.state_dict(),
+            "snapshots": self.snapshots.state(),
+            "best": {**vars(self.best)},
+            "stopped": self.stopped,
+            "timing": self.timing,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`'s state."""
+        self.training.load_state_dict(state["training"])
+        self.snapshots.restore(state["snapshots"])
+        self.best = Best(**state["best"])
+        self.stopped, self.timing = state["stopped"], state["timing"]
+        logger.info("%s: continues at %.1f kimg", self.training.family.name, self.training.kimg)
+
+    def write(self, folder: Path, store: ImageStore) -> None:
+        """Write what the rule declares."""
+        training = self.training
+        if self.best.weights:
+            training.average.load_state_dict(self.best.weights)
+        write_weights(folder / "discriminator.safetensors", training.players.discriminator.state_dict())
+        write_weights(folder / "unaveraged.safetensors", training.players.generator.state_dict())
+        write_weights(folder / "generator.safetensors", training.average.state_dict())
+        write_csv(folder / "history.csv", pd.DataFrame(training.history))
+        write_csv(folder / "timing.csv", pd.DataFrame(self.timing))
+        write_arrays(folder / "samples.npz", self.snapshots.arrays(training.average, store.info.finding_names))
+        copied = [row["copied"] for row in training.history if "copied" in row]
+        write_json(
+            folder / "generator.json",
+            {
+                "family": training.family.name,
+                "architecture": training.architecture,
+                "findings": [finding.model_dump() for finding in store.info.findings],
+                "resolution": training.settings.resolution,
+                "channels": store.info.channels,
+                "kimg": self.best.kimg if self.best.weights else training.kimg,
+                "trained_kimg": training.kimg,
+                "stopped_early": self.stopped,
+                "stop_metric": self.watch.metric if self.watch is not None else "",
+                "stop_features": self.watch.features.name if self.watch and self.watch.features else "",
+                "copied": copied[-1] if copied else None,
+                "seed": training.seed,
+                "training_images": len(training.data),
+                "guided": training.players.views.guide is not None,
+                "params": asdict(training.settings),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a generator is trained on and with.
+
+    Attributes
+    ----------
+    store : ImageStore
+        Real images, at the settings' resolution or a finer one.
+    train, valid : numpy.ndarray
+        int ``[n]``: rows of the store to learn from, and rows of other patients.
+    guide : module, optional
+        A classifier trained on real images of the same experiment, at the settings' resolution.
+    features : Features, optional
+        Where the stop rule measures.
+    before : pair of mappings, optional
+        Weights of generator and discriminator to start from.
+    digest : str
+        Digest of whatever else the result depends on; a checkpoint with another one is set aside.
+    """
+
+    store: ImageStore
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    guide: Any = None
+    features: Any = None
+    before: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None
+    digest: str = ""
 
 
 def train_generator(
-    store: ImageStore,
-    rows: NDArray[np.int64],
+    material: Material,
     family: Family,
     settings: Settings,
+    rule: StopRule,
     seed: int,
     folder: Path,
     device: torch.device,
-    guide: nn.Module | None = None,
-    params_digest: str = "",
+    augmentations: tuple[str, ...] = (),
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
 ) -> None:
     """Train one generator; the same call continues where a killed one stopped and ends in the same bytes.
 
     Parameters
     ----------
-    store : ImageStore
-        Real images at the settings' resolution.
-    rows : numpy.ndarray
-        int ``[n]``: the training rows of the store.
+    material : Material
+        Images and whatever helps to learn them.
     family : Family
         What is trained.
     settings : Settings
         As from `resolve_settings`.
+    rule : StopRule
+        The config's.
     seed : int
         Starts weights, order, noise and mirroring.
     folder : Path
-        The experiment's ``{source}/{replicate}``. Written there: ``generator.safetensors`` (averaged weights),
-        ``generator.json``, ``history.csv`` (a row per tick), ``timing.csv`` (times, memory, host), and ``run/`` with
-        the checkpoint, sample grids and the discriminator.
+        The experiment's ``{source}/{replicate}``. Written there: ``generator.safetensors`` (averaged weights) and
+        ``generator.json``, ``discriminator.safetensors``, ``unaveraged.safetensors`` (the generator as it was last, for
+        a stage that continues), ``history.csv`` (a row per tick), ``timing.csv`` (times, memory, host),
+        ``samples.npz`` (see `Snapshots`), and ``run/`` with the checkpoint and TensorBoard's events.
     device : torch.device
         From `prepare_device`.
-    guide : module with ``features(images)``, optional
-        A classifier trained on real images of the same experiment.
-    params_digest : str
-        Digest of whatever else the result depends on; a checkpoint with another one is set aside.
+    augmentations : tuple of str
+        Kinds, see `augment`.
+    ranks : Ranks
+        This process among several that train together.
 
     Raises
     ------
     UserError
-        When a score is no longer finite, no image is given, or another process trains in the folder.
+        When a loss is no longer finite, no image is given, or another process trains in the folder.
+    Interrupted
+        When asked to end; the state is saved.
     """
-    if len(rows) == 0:
+    if len(material.train) == 0:
         raise UserError(f"{family.name}: there is no training image; choose a smaller level in the config's axes.")
-    digest = value_digest(
+    store = material.store
+    train, valid = (
+        TrainingImages(store, rows, device, settings.resolution) for rows in (material.train, material.valid)
+    )
+    training = Training(
+        family, settings, train, store.info.channels, len(store.info.findings), seed, material.guide, augmentations,
+        ranks,
+    )  # fmt: skip
+    if material.before is not None:
+        training.inherit(*material.before)
+    watch = Watch(train, valid, material.features, rule, seed) if ranks.first else None
+    digest = _digest(material, family, settings, rule, seed)
+    with termination_request() as request, RunFolder(folder / "run", digest) if ranks.first else nullcontext() as run:
+        trainer = Trainer(training, watch, valid, rule, run)
+        state = ranks.share(run.load() if run is not None else None)
+        if state is not None:
+            trainer.load_state_dict(state)
+        trainer.train(request)
+        if ranks.first:
+            trainer.write(folder, store)
+
+
+def _digest(material: Material, family: Family, settings: Settings, rule: StopRule, seed: int) -> str:
+    return value_digest(
         {
-            "version": versions.GENERATOR,
-            "params": params_digest,
+            "material": material.digest,
             "family": family.name,
             "settings": asdict(settings),
+            "rule": rule.model_dump(mode="json"),
             "seed": seed,
-            "data": [store.info.data_version, np.asarray(rows).tolist()],
-            "guide": weights_digest(guide),
+            "data": [material.store.info.data_version, material.train.tolist(), material.valid.tolist()],
         }
     )
-    with RunFolder(folder / "run", digest) as run:
-        training = Training(store, rows, family, settings, seed, device, guide)
-        state = run.load()
-        if state is not None:
-            training.load_state_dict(state)
-            logger.info("%s: continues at %.1f kimg", family.name, training.kimg)
-        saved = time.monotonic()
-        while training.step < training.steps:
-            training.tick()
-            last = training.step == training.steps
-            if last or len(training.history) % GRID_TICKS == 0:
-                training.write_grid(run.path / f"samples-{training.kimg:07.1f}.png")
-            if last or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                run.save(training.state_dict())
-                saved = time.monotonic()
-        training.write(folder)
-
-
-def weights_digest(module: nn.Module | None) -> str:
-    """SHA-256 over a module's weights; empty for none."""
-    if module is None:
-        return ""
-    digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-class Training:
-    """Everything that changes while training, and how it changes."""
-
-    def __init__(
-        self,
-        store: ImageStore,
-        rows: NDArray[np.int64],
-        family: Family,
-        settings: Settings,
-        seed: int,
-        device: torch.device,
-        guide: nn.Module | None,
-    ) -> None:
-        self.family, self.settings, self.seed, self.device = family, settings, seed, device
-        self.info = store.info
-        self.data = TrainingImages(store, rows, device)
-        self.steps = max(1, math.ceil(settings.kimg * 1000 / settings.batch))
-        self.tick_steps = max(1, round(settings.tick_kimg * 1000 / settings.batch))
-        self.step = 0
-        self.history: list[dict[str, float]] = []
-        self.timing: list[dict[str, float | str]] = []
-
-        views = Views(guide.to(device) if guide is not None else None, self.data.first(512))
-        self.architecture = family.architecture(settings, store.info.channels, len(store.info.findings))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            generator = family.generator(**self.architecture)
-            discriminator = family.discriminator(**self.architecture, feature_widths=views.feature_widths)
-        networks = [place(network, device) for network in (generator, discriminator)]
-        self.average = copy.deepcopy(networks[0]).eval().requires_grad_(False)
-        optimizers = [
-            torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, 0.99), fused=True)
-            for network in networks
-        ]
-        self.players = Players(networks[0], networks[1], optimizers[0], optimizers[1], views)
-
-    @property
-    def kimg(self) -> float:
-        """Thousand real images shown so far."""
-        return self.step * self.settings.batch / 1000
-
-    def tick(self) -> None:
-        """Train to the next row of the history."""
-        start = time.perf_counter()
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
-        before = self.kimg
-        end = min(self.steps, self.step + self.tick_steps)
-        while self.step < end:
-            for name, value in self.learn(self.batch()).items():
-                sums[name] = sums[name] + value if name in sums else value
-                counts[name] = counts.get(name, 0) + 1
-            self.step += 1
-            self.update_average()
-        means = {name: float(value) / counts[name] for name, value in sums.items()}
-        row = {"tick": len(self.history) + 1, "kimg": self.kimg, **means}
-        if not all(math.isfinite(value) for value in means.values()):
-            raise UserError(
-                f"{self.family.name}: training diverged in tick {row['tick']} ({self.kimg:.1f} kimg); for resolution "
-                f"{self.settings.resolution} lower learning_rate ({self.settings.learning_rate}) or raise gamma "
-                f"({self.settings.gamma}) in gan/presets.py, or change the config's seed."
-            )
-        self.history.append(row)
-        self.report(time.perf_counter() - start, self.kimg - before, means)
-
-    def batch(self) -> Batch:
-        """Compose the batch of this step: it follows from the seed and the step alone."""
-        settings = self.settings
-        images, labels = self.data.batch(self.seed, self.step, settings.batch, settings.horizontal_flip)
-        noise = random_stream(self.seed, "latents", self.step).standard_normal(
-            (settings.batch, settings.latent), dtype=np.float32
-        )
-        latents = torch.from_numpy(noise).to(self.device)
-        return Batch(images, labels, latents, self.step, self.step / self.steps)
-
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one step of the family in mixed precision."""
-        # One context per step: until it ends, autocast keeps its copies of weights that the optimiser outdates.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16_helps(self.device)):
-            return self.family.step(self.players, batch, self.settings)
-
-    @torch.no_grad()
-    def update_average(self) -> None:
-        """Move the averaged weights towards the generator's."""
-        half_life = min(self.settings.ema_kimg, EMA_WARM_UP * self.kimg)
-        weight = 1 - 0.5 ** (self.settings.batch / 1000 / half_life)
-        for average, current in zip(self.average.parameters(), self.players.generator.parameters(), strict=True):
-            average.lerp_(current, weight)
-
-    def report(self, seconds: float, kimg: float, means: dict[str, float]) -> None:
-        """Log the tick's status line and keep its cost."""
-        process = psutil.Process().memory_info().rss / 2**30
-        card = torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else 0.0
-        row = {"tick": len(self.history), "kimg": self.kimg, "seconds": seconds, "seconds_per_kimg": seconds / kimg}
-        self.timing.append({**row, "memory_gib": process, "card_gib": card, "host": socket.gethostname()})
-        numbers = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-        logger.info(
-            "%s: %.1f of %.1f kimg, %.2f s/kimg, %s, %.1f GiB",
-            self.family.name,
-            self.kimg,
-            self.steps * self.settings.batch / 1000,
-            seconds / kimg,
-            numbers,
-            card or process,
-        )
-
-    def write_grid(self, path: Path) -> None:
-        """Draw samples of the most frequent combinations, one row each."""
-        labels, counts = np.unique(self.data.labels.cpu().numpy(), axis=0, return_counts=True)
-        frequent = labels[np.argsort(-counts, kind="stable")[:8]]
-        grid = sample_grid(self.average, frequent, 8, self.seed)
-        rows, columns, _, side, _ = grid.shape
-        sheet = grid[:, :, 0].transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
-        with atomic_path(path) as temporary:
-            Image.fromarray(sheet).save(temporary, "PNG")
-
-    def write(self, folder: Path) -> None:
-        """Write what the rule declares, and the discriminator, which stays internal."""
-        write_weights(folder / "run" / "discriminator.safetensors", self.players.discriminator.state_dict())
-        write_weights(folder / "generator.safetensors", self.average.state_dict())
-        write_csv(folder / "history.csv", pd.DataFrame(self.history))
-        write_csv(folder / "timing.csv", pd.DataFrame(self.timing))
-        settings = asdict(self.settings)
-        write_json(
-            folder / "generator.json",
-            {
-                "family": self.family.name,
-                "architecture": self.architecture,
-                "findings": [finding.model_dump() for finding in self.info.findings],
-                "resolution": self.settings.resolution,
-                "channels": self.info.channels,
-                "kimg": self.kimg,
-                "seed": self.seed,
-                "training_images": len(self.data.labels),
-                "guided": self.players.views.guide is not None,
-                "params": settings,
-            },
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a continued run needs; randomness follows from the seed and the step."""
-        return {
-            "step": self.step,
-            "history": self.history,
-            "timing": self.timing,
-            "average": self.average.state_dict(),
-            "generator": self.players.generator.state_dict(),
-            "discriminator": self.players.discriminator.state_dict(),
-            "generator_optimizer": self.players.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.players.discriminator_optimizer.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`'s state."""
-        self.step, self.history, self.timing = state["step"], state["history"], state["timing"]
-        self.average.load_state_dict(state["average"])
-        for name in ("generator", "discriminator", "generator_optimizer", "discriminator_optimizer"):
-            getattr(self.players, name).load_state_dict(state[name])
-
-
-def bfloat16_helps(device: torch.device) -> bool:
-    """Tell whether the device computes in bfloat16 natively; elsewhere it would be emulated, and slow."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()

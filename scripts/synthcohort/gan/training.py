@@ -1,0 +1,245 @@
+"""Everything that changes while a generator is trained, and one step of it."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from synthcohort.core.errors import UserError
+from synthcohort.gan.augment import Augmentation
+from synthcohort.gan.data import TrainingImages, random_stream
+from synthcohort.gan.distributed import Ranks, check_parts
+from synthcohort.gan.family import Batch, Family, Players
+from synthcohort.gan.guide import Views
+from synthcohort.gan.layers import place
+from synthcohort.gan.settings import Settings
+
+EMA_WARM_UP = 0.05  # the half-life of the averaged weights is at most this share of the images seen so far
+# Adaptive augmentation (Karras et al. 2020, arXiv 2006.06676, section 3.1).
+OVERFITTING_TARGET, AUGMENTATION_STEP, AUGMENTATION_LIMIT, SCORED = 0.5, 0.05, 0.8, 500
+VIEWS_SAMPLE = 512
+
+
+class Training:
+    """Networks, averaged weights, optimisers and history of one training.
+
+    Parameters
+    ----------
+    family, settings
+        What is trained, and how.
+    data : TrainingImages
+        The images to learn from.
+    findings : int
+        Number of label columns.
+    channels : int
+        Image channels.
+    seed : int
+        Starts weights, order, noise, mirroring and augmentation.
+    guide : module, optional
+        For families that look at its features.
+    augmentations : sequence of str
+        Kinds, see `augment`.
+    ranks : Ranks
+        This process's share of every batch.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        settings: Settings,
+        data: TrainingImages,
+        channels: int,
+        findings: int,
+        seed: int,
+        guide: nn.Module | None = None,
+        augmentations: Sequence[str] = (),
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+    ) -> None:
+        check_parts(settings.batch, ranks.world, settings.accumulation)
+        self.family, self.settings, self.data, self.seed, self.ranks = family, settings, data, seed, ranks
+        self.device = data.device
+        self.augmentations = tuple(augmentations)
+        self.steps = max(1, math.ceil(settings.kimg * 1000 / settings.batch))
+        self.tick_steps = max(1, round(settings.tick_kimg * 1000 / settings.batch))
+        self.step = 0
+        self.augmentation = settings.augmentation or 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.history: list[dict[str, float]] = []
+
+        views = Views(guide if family.guided else None, data.take(data.spread(VIEWS_SAMPLE)))
+        self.architecture = family.architecture(settings, channels, findings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            generator = family.generator(**self.architecture)
+            discriminator = family.discriminator(**self.architecture, feature_widths=views.feature_widths)
+        self.players = Players(place(generator, self.device), place(discriminator, self.device), views)
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            for network in (generator, discriminator)
+        ]
+
+    @property
+    def kimg(self) -> float:
+        """Thousand real images shown so far."""
+        return self.step * self.settings.batch / 1000
+
+    def inherit(self, generator: Mapping[str, Tensor], discriminator: Mapping[str, Tensor]) -> None:
+        """Start from the networks of the stage before; layers that it lacks keep their own start."""
+        for network, weights in (
+            (self.players.generator, generator),
+            (self.players.discriminator, discriminator),
+            (self.average, generator),
+        ):
+            own = network.state_dict()
+            known = {name: value for name, value in weights.items() if name in own}
+            changed = [name for name, value in known.items() if own[name].shape != value.shape]
+            if changed or not known:
+                raise UserError("the stage before has other widths than this one; delete it and run again.")
+            network.load_state_dict(known, strict=False)
+
+    def advance(self) -> None:
+        """Take one step: gradients of every part of the batch, both optimisers, averaged weights."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        parts = self.settings.accumulation
+        # One context per step: until it ends, autocast keeps its copies of weights that the optimisers outdate.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16_helps(self.device)):
+            for number in range(parts):
+                self._note(self.family.backward(self.players, self.batch(number), self.settings))
+        parameters = [*self.players.generator.parameters(), *self.players.discriminator.parameters()]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if parts > 1:
+            torch._foreach_div_(gradients, parts)
+        self.ranks.average(gradients)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self._update_average()
+
+    def batch(self, number: int = 0) -> Batch:
+        """Compose this process's part `number` of the step's batch: it follows from the seed and the step alone."""
+        settings, step = self.settings, self.step
+        size = settings.batch // (self.ranks.world * settings.accumulation)
+        first = (self.ranks.rank * settings.accumulation + number) * size
+        part = slice(first, first + size)
+        images, labels = self.data.batch(self.seed, step, settings.batch, settings.horizontal_flip, part)
+        stream = random_stream(self.seed, "latents", step)
+        latents = stream.standard_normal((settings.batch, settings.latent), dtype=np.float32)[part]
+        mix = stream.random((settings.batch, 1, 1, 1), dtype=np.float32)[part]
+        augment = Augmentation(
+            self.augmentations,
+            self.augmentation,
+            random_stream(self.seed, "augmentation", step),
+            settings.batch,
+            part,
+        )
+        noise, shares = (torch.from_numpy(array).to(self.device) for array in (latents, mix))
+        return Batch(images, labels, noise, shares, augment, step, step / self.steps)
+
+    def close_tick(self) -> dict[str, float]:
+        """Add the row of a tick to the history: means over its steps.
+
+        Raises
+        ------
+        UserError
+            When a mean is not finite: training diverged.
+        """
+        names = list(self.sums)
+        means = torch.stack([self.sums[name] / self.counts[name] for name in names])
+        self.ranks.average([means])
+        row = {"tick": len(self.history) + 1, "kimg": self.kimg, **dict(zip(names, means.tolist(), strict=True))}
+        if not torch.isfinite(means).all():
+            raise UserError(
+                f"{self.family.name}: training diverged in tick {row['tick']} ({self.kimg:.1f} kimg); for resolution "
+                f"{self.settings.resolution} lower learning_rate ({self.settings.learning_rate}) or raise penalty "
+                f"({self.settings.penalty}) in gan/presets.py, or change the config's seed."
+            )
+        if self.augmentations:
+            row["augmentation"] = self.augmentation
+        self.history.append(row)
+        self.sums, self.counts = {}, {}
+        return row
+
+    @torch.no_grad()
+    def overfitting(self, valid: TrainingImages) -> float:
+        """How far the discriminator tells training images from held-out ones.
+
+        Returns
+        -------
+        float
+            0 where it does not, 1 where held-out images look as synthetic to it as samples do; within −1..1, and 0
+            where it cannot tell training images from samples either.
+        """
+        batch = self.batch()
+        score = self.players.discriminator.score
+        means = []
+        for images in (self.data, valid):
+            chosen = images.spread(SCORED)
+            labels = images.labels[torch.from_numpy(chosen).to(self.device)]
+            means.append(score(images.take(chosen), labels).mean())  # type: ignore[operator]
+        fakes = self.players.generator(batch.latents, batch.labels)
+        together = torch.stack([*means, score(fakes, batch.labels).mean()])  # type: ignore[operator]
+        self.ranks.average([together])
+        train, held_out, fake = together.tolist()
+        return max(-1.0, min(1.0, (train - held_out) / (train - fake))) if train > fake else 0.0
+
+    def adapt(self, valid: TrainingImages) -> float:
+        """Augment more while the discriminator overfits, less while it does not; returns how far it does."""
+        share = self.overfitting(valid)
+        change = AUGMENTATION_STEP if share > OVERFITTING_TARGET else -AUGMENTATION_STEP
+        self.augmentation = min(AUGMENTATION_LIMIT, max(0.0, self.augmentation + change))
+        return share
+
+    def _note(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the averaged weights towards the generator's; buffers are taken over."""
+        half_life = min(self.settings.ema_kimg, EMA_WARM_UP * self.kimg)
+        weight = 1 - 0.5 ** (self.settings.batch / 1000 / half_life)
+        pairs = zip(self.average.parameters(), self.players.generator.parameters(), strict=True)
+        averages, current = zip(*pairs, strict=True)
+        torch._foreach_lerp_(averages, current, weight)
+        for average, value in zip(self.average.buffers(), self.players.generator.buffers(), strict=True):
+            average.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a continued run needs; randomness follows from the seed and the step."""
+        return {
+            "step": self.step,
+            "augmentation": self.augmentation,
+            "sums": self.sums,
+            "counts": self.counts,
+            "history": self.history,
+            "average": self.average.state_dict(),
+            "generator": self.players.generator.state_dict(),
+            "discriminator": self.players.discriminator.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`'s state."""
+        self.step, self.augmentation, self.history = state["step"], state["augmentation"], state["history"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.counts = dict(state["counts"])
+        self.average.load_state_dict(state["average"])
+        self.players.generator.load_state_dict(state["generator"])
+        self.players.discriminator.load_state_dict(state["discriminator"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def bfloat16_helps(device: torch.device) -> bool:
+    """Tell whether the device computes in bfloat16 natively; elsewhere it would be emulated, and slow."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()
