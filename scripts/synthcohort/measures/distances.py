@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 
 Vectors = NDArray[np.floating]
 
@@ -20,7 +19,8 @@ def frechet_distance(first: Vectors, second: Vectors) -> float:
     means = [vectors.astype(np.float64).mean(0) for vectors in (first, second)]
     covariances = [np.atleast_2d(np.cov(vectors.astype(np.float64), rowvar=False)) for vectors in (first, second)]
     # The trace of the product's root is that of a symmetric matrix, which is safe where covariances are singular.
-    root = sqrtm(covariances[0]).real
+    lengths, axes = np.linalg.eigh(covariances[0])
+    root = (axes * np.sqrt(lengths.clip(min=0))) @ axes.T
     eigenvalues = np.linalg.eigvalsh(root @ covariances[1] @ root)
     overlap = np.sqrt(eigenvalues.clip(min=0)).sum()
     spread = np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * overlap
