@@ -4,6 +4,7 @@ A scale says what a study can afford: ``tiny`` minutes on two cores, ``small`` h
 ``paper`` the published widths and lengths on several cards. Rows marked ° were never trained.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,15 +19,25 @@ LONGEST_TICK = 20.0  # … or more, in thousand images
 
 
 def paper_widths(side: int, base: int = 16384, cap: int = 512) -> tuple[int, ...]:
-    """Channels at 4², 8², …, `side`²: ``min(cap, base / 2^stage)`` with stage 1 at 4² (as in Karras et al. 2018)."""
+    """Channels at 4², 8², …, `side`²: ``min(cap, base / 2^stage)`` with stage 1 at 4².
+
+    The form is that of Karras et al. 2018, whose base is 8192; cpd-gan's is 16384.
+    """
     return tuple(min(cap, base // 2**stage) for stage in range(1, side.bit_length() - 1))
 
 
-def _presets(kind: type[Settings], rows: Iterable[Row], **common: Any) -> Presets:
-    return {
-        (scale, side): kind(side, widths, batch, rate, penalty, kimg, tick_length(kimg), **common)
+def _presets(kind: type[Settings], rows: Iterable[Row], published_decay: float | None = None) -> Presets:
+    """Make the settings of a table's rows; at scale paper, weights are averaged with `published_decay` per step."""
+    presets = {
+        (scale, side): kind(side, widths, batch, rate, penalty, kimg, tick_length(kimg))
         for scale, side, widths, batch, rate, penalty, kimg in rows
     }
+    if published_decay is not None:
+        steps = math.log(0.5) / math.log(published_decay)
+        for key, settings in presets.items():
+            if key[0] == "paper":
+                presets[key] = replace(settings, ema_kimg=steps * settings.batch / 1000)
+    return presets
 
 
 def tick_length(kimg: float) -> float:
@@ -43,7 +54,7 @@ R3_GAN = _presets(
         ("tiny", 16, (96, 64), 16, 8e-4, 0.3, 20),
         ("tiny", 32, (96, 64, 32), 32, 8e-4, 1.0, 120),
         ("tiny", 64, (96, 64, 48, 32), 32, 6e-4, 4.0, 300),  # °
-        ("small", 16, (192, 128), 32, 4e-4, 0.3, 1000),  # °
+        ("small", 16, (192, 128), 32, 4e-4, 0.25, 1000),  # °
         ("small", 32, (256, 192, 128), 32, 3e-4, 1.0, 2000),  # °
         ("small", 64, (256, 192, 128, 64), 32, 3e-4, 4.0, 3000),  # °
         ("small", 128, (256, 256, 192, 128, 64), 32, 2e-4, 16, 4000),  # °
@@ -76,6 +87,7 @@ CPD_GAN = _presets(
         ("paper", 256, paper_widths(256), 32, 5e-3, 10, 16_000),  # °
         ("paper", 512, paper_widths(512), 16, 5e-3, 10, 16_000),  # °
     ],
+    published_decay=0.999,
 )
 
 # One row per stage of the growth; stages on the way to a resolution take STAGE_KIMG.
@@ -94,14 +106,15 @@ PROG_GAN = _presets(
         ("small", 64, paper_widths(64, 8192, 256), 64, 1e-3, 10, 3000),  # °
         ("small", 128, paper_widths(128, 8192, 256), 32, 1e-3, 10, 4000),  # °
         ("small", 256, paper_widths(256, 8192, 256), 16, 1e-3, 10, 4000),  # °
-        ("paper", 8, paper_widths(8), 256, 1e-3, 10, 1400),  # °
-        ("paper", 16, paper_widths(16), 128, 1e-3, 10, 7000),  # °
-        ("paper", 32, paper_widths(32), 64, 1e-3, 10, 12_000),  # °
-        ("paper", 64, paper_widths(64), 32, 1e-3, 10, 14_000),  # °
-        ("paper", 128, paper_widths(128), 16, 1e-3, 10, 16_000),  # °
-        ("paper", 256, paper_widths(256), 14, 1e-3, 10, 16_000),  # °
-        ("paper", 512, paper_widths(512), 6, 1e-3, 10, 16_000),  # °
+        ("paper", 8, paper_widths(8, 8192), 256, 1e-3, 10, 1400),  # °
+        ("paper", 16, paper_widths(16, 8192), 128, 1e-3, 10, 7000),  # °
+        ("paper", 32, paper_widths(32, 8192), 64, 1e-3, 10, 12_000),  # °
+        ("paper", 64, paper_widths(64, 8192), 32, 1e-3, 10, 14_000),  # °
+        ("paper", 128, paper_widths(128, 8192), 16, 1e-3, 10, 16_000),  # °
+        ("paper", 256, paper_widths(256, 8192), 14, 1e-3, 10, 16_000),  # °
+        ("paper", 512, paper_widths(512, 8192), 6, 1e-3, 10, 16_000),  # °
     ],
+    published_decay=0.999,
 )
 
 
