@@ -6,38 +6,56 @@ import json
 import multiprocessing
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from synthcohort.core.config import StopRule
 from synthcohort.core.errors import UserError
+from synthcohort.core.job import job_errors
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.gan import trainer
+from synthcohort.gan.augment import KINDS
 from synthcohort.gan.data import TrainingImages
-from synthcohort.gan.presets import Settings
-from synthcohort.gan.registry import FAMILIES
+from synthcohort.gan.features import GuideFeatures
+from synthcohort.gan.registry import load_family
 from synthcohort.gan.sampler import draw_labels, load_generator, sample_grid, sample_images, sample_to_store
-from synthcohort.gan.trainer import Training, train_generator
+from synthcohort.gan.settings import R3Settings, WassersteinSettings
+from synthcohort.gan.trainer import Material, train_generator
+from synthcohort.gan.training import Training
 
-FAMILY = FAMILIES["r3-gan"]
-SETTINGS = Settings(8, (8, 6), 1, 8, 1e-3, 1.0, kimg=0.16, tick_kimg=0.04, latent=8)
+FAMILIES = {name: load_family(name) for name in ("r3-gan", "cpd-gan", "prog-gan")}
+SETTINGS = {
+    "r3-gan": R3Settings(8, (8, 6), 8, 1e-3, 1.0, kimg=0.16, tick_kimg=0.04, latent=8),
+    "cpd-gan": WassersteinSettings(8, (8, 6), 8, 1e-3, 10.0, kimg=0.16, tick_kimg=0.04, latent=8),
+    "prog-gan": WassersteinSettings(8, (8, 6), 8, 1e-3, 10.0, kimg=0.16, tick_kimg=0.04, latent=8),
+}
+RULE = StopRule(samples=100, every=2, patience=0)
 CPU = torch.device("cpu")
-ROWS = np.arange(0, 50)
+ROWS, HELD_OUT = np.arange(0, 50), np.arange(50, 60)
 
 
 class TinyGuide(nn.Module):
+    name = "tiny"
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layer = nn.Conv2d(channels, 4, 3, stride=2, padding=1)
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         return [torch.relu(self.layer(images))]
+
+    def pooled(self, images: torch.Tensor) -> torch.Tensor:
+        return self.features(images)[0].mean((2, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -70,24 +88,49 @@ def make_store(folder: Path, channels: int = 1, value: int = 0) -> ImageStore:
     return ImageStore(folder)
 
 
+def train(
+    store: ImageStore,
+    folder: Path,
+    seed: int = 1,
+    rows: np.ndarray = ROWS,
+    guide: nn.Module | None = None,
+    digest: str = "",
+    family: str = "r3-gan",
+    rule: StopRule = RULE,
+    augmentations: tuple[str, ...] = (),
+    **changes: Any,
+) -> None:
+    features = GuideFeatures(guide) if guide is not None else None
+    material = Material(store, rows, HELD_OUT, guide, features, None, digest)
+    settings = replace(SETTINGS[family], **changes)
+    train_generator(material, FAMILIES[family], settings, rule, seed, folder, CPU, augmentations)
+
+
+def make_training(store: ImageStore, family: str = "r3-gan", **changes: Any) -> Training:
+    settings = replace(SETTINGS[family], **changes)
+    data = TrainingImages(store, ROWS, CPU)
+    return Training(FAMILIES[family], settings, data, store.info.channels, 2, 1)
+
+
 def outputs(folder: Path) -> dict[str, bytes]:
-    names = ("generator.safetensors", "generator.json", "history.csv")
+    names = ("generator.safetensors", "generator.json", "discriminator.safetensors", "history.csv", "samples.npz")
     return {name: (folder / name).read_bytes() for name in names}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_same_seed_same_bytes_other_seed_others(tmp_path: Path, channels: int) -> None:
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_same_seed_same_bytes_other_seed_others(tmp_path: Path, family: str, channels: int) -> None:
     store = make_store(tmp_path / "store", channels)
     for name, seed in (("one", 1), ("two", 1), ("three", 2)):
         torch.manual_seed(0)
         guide = TinyGuide(channels)
         torch.manual_seed(seed if name == "one" else 99)  # the caller's random state must not matter
-        train_generator(store, ROWS, FAMILY, SETTINGS, seed, tmp_path / name, CPU, guide)
+        train(store, tmp_path / name, seed, guide=guide, family=family)
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
     assert outputs(tmp_path / "one")["generator.safetensors"] != outputs(tmp_path / "three")["generator.safetensors"]
 
     card = json.loads((tmp_path / "one" / "generator.json").read_text())
-    assert (card["family"], card["kimg"], card["seed"], card["channels"]) == ("r3-gan", 0.16, 1, channels)
+    assert (card["family"], card["kimg"], card["seed"], card["channels"]) == (family, 0.16, 1, channels)
     with safe_open(tmp_path / "one" / "generator.safetensors", "pt") as file:
         assert file.metadata() is None
     history = list(csv.DictReader((tmp_path / "one" / "history.csv").open()))
@@ -96,60 +139,91 @@ def test_same_seed_same_bytes_other_seed_others(tmp_path: Path, channels: int) -
     timing = list(csv.DictReader((tmp_path / "one" / "timing.csv").open()))
     assert len(timing) == 4
     assert float(timing[0]["seconds"]) > 0
-    assert (tmp_path / "one" / "run" / "discriminator.safetensors").is_file()
-    assert list((tmp_path / "one" / "run").glob("samples-*.png"))
+    events = EventAccumulator(str(tmp_path / "one" / "run" / "tensorboard")).Reload()
+    losses = events.Scalars("loss_discriminator")
+    assert [event.step for event in losses] == [5, 10, 15, 20]
+    assert losses[-1].value == pytest.approx(float(history[-1]["loss_discriminator"]), rel=1e-6)
 
 
-def test_killed_training_resumes_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_killed_training_resumes_and_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
     store = make_store(tmp_path / "store")
     torch.manual_seed(0)
     guide = TinyGuide(1)
 
-    def train(name: str) -> None:
-        train_generator(store, ROWS, FAMILY, replace(SETTINGS, kimg=1.6), 1, tmp_path / name, CPU, guide)
+    def start(name: str) -> None:
+        train(store, tmp_path / name, guide=guide, family=family, augmentations=KINDS, augmentation=None, kimg=1.6)
 
-    train("whole")
+    start("whole")
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     # A forked process is as real to SIGKILL as any, and needs no second import of torch.
-    process = multiprocessing.get_context("fork").Process(target=train, args=("killed",))
+    process = multiprocessing.get_context("fork").Process(target=start, args=("killed",))
     process.start()
     checkpoint = tmp_path / "killed" / "run" / "checkpoint.pt"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists():
-        assert time.monotonic() < deadline
-        assert process.is_alive()
-        time.sleep(0.005)
+    wait_for(checkpoint.exists, process)
     time.sleep(0.05)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "the training ended before it was killed; make it longer"
-    step = torch.load(checkpoint, weights_only=True)["state"]["step"]
+    step = torch.load(checkpoint, weights_only=True)["state"]["training"]["step"]
     assert 0 < step < 200
     assert not (tmp_path / "killed" / "generator.safetensors").exists()
-    train("killed")
+    start("killed")
     assert outputs(tmp_path / "killed") == outputs(tmp_path / "whole")
     assert pd.read_csv(tmp_path / "killed" / "timing.csv")["tick"].tolist() == list(range(1, 41))
 
 
-@pytest.mark.parametrize("changed", ["params", "rows", "data", "seed", "guide", "damaged"])
+def wait_for(ready: Callable[[], bool], process: multiprocessing.Process) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.005)
+
+
+def test_asked_to_end_it_saves_at_once_and_goes_on_in_the_same_bytes(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+
+    def start(name: str) -> None:
+        with job_errors():
+            train(store, tmp_path / name, kimg=8, tick_kimg=4)
+
+    process = multiprocessing.get_context("fork").Process(target=start, args=("asked",))
+    process.start()
+    wait_for((tmp_path / "asked" / "run" / "lock").exists, process)
+    time.sleep(0.5)
+    asked = time.monotonic()
+    process.terminate()
+    process.join(timeout=60)
+    assert time.monotonic() - asked < 10
+    assert process.exitcode == 128 + signal.SIGTERM
+    state = torch.load(tmp_path / "asked" / "run" / "checkpoint.pt", weights_only=True)["state"]["training"]
+    assert 0 < state["step"] < 1000
+    assert state["step"] % 500 != 0, "it ended within a tick, not at one"
+    start("asked")
+    start("whole")
+    assert outputs(tmp_path / "asked") == outputs(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("changed", ["digest", "rows", "data", "seed", "settings", "rule", "damaged"])
 def test_checkpoint_of_something_else_is_set_aside(tmp_path: Path, changed: str) -> None:
     store = make_store(tmp_path / "store")
     folder = tmp_path / "r0"
-    train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU, params_digest="x")
+    train(store, folder, digest="x")
     if changed == "damaged":
         (folder / "run" / "checkpoint.pt").write_bytes(b"not a checkpoint")
     if changed == "data":
         store = make_store(tmp_path / "other", value=1)
-    train_generator(
+    train(
         store,
-        ROWS[1:] if changed == "rows" else ROWS,
-        FAMILY,
-        SETTINGS,
-        2 if changed == "seed" else 1,
         folder,
-        CPU,
-        guide=TinyGuide(1) if changed == "guide" else None,
-        params_digest="y" if changed == "params" else "x",
+        seed=2 if changed == "seed" else 1,
+        rows=ROWS[1:] if changed == "rows" else ROWS,
+        digest="y" if changed == "digest" else "x",
+        rule=StopRule(samples=101) if changed == "rule" else RULE,
+        **({"batch": 10} if changed == "settings" else {}),
     )
     assert (folder / "run-stale-1" / "checkpoint.pt").is_file()
     assert (folder / "run" / "checkpoint.pt").is_file()
@@ -157,12 +231,12 @@ def test_checkpoint_of_something_else_is_set_aside(tmp_path: Path, changed: str)
 
 def test_finished_training_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(tmp_path / "store")
-    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    train(store, tmp_path / "r0")
     first = outputs(tmp_path / "r0")
-    for path in ("generator.safetensors", "generator.json", "history.csv"):  # as Snakemake does
+    for path in first:  # as Snakemake does
         (tmp_path / "r0" / path).unlink()
-    monkeypatch.setattr(Training, "tick", lambda self: pytest.fail("trained again"))
-    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    monkeypatch.setattr(Training, "advance", lambda self: pytest.fail("trained again"))
+    train(store, tmp_path / "r0")
     assert outputs(tmp_path / "r0") == first
 
 
@@ -173,15 +247,14 @@ def test_second_trainer_is_refused(tmp_path: Path) -> None:
     with open(folder / "run" / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process"):
-            train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU)
-    train_generator(store, ROWS, FAMILY, SETTINGS, 1, folder, CPU)
+            train(store, folder)
+    train(store, folder)
 
 
 def test_divergence_stops_with_the_tick_and_what_to_change(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
-    planted = replace(SETTINGS, learning_rate=1e30)
-    with pytest.raises(UserError, match=r"tick 1 \(0\.0 kimg\).*learning_rate.*gamma"):
-        train_generator(store, ROWS, FAMILY, planted, 1, tmp_path / "r0", CPU)
+    with pytest.raises(UserError, match=r"tick 1 \(0\.0 kimg\).*learning_rate.*penalty"):
+        train(store, tmp_path / "r0", learning_rate=1e30)
     assert not (tmp_path / "r0" / "generator.safetensors").exists()
     assert not (tmp_path / "r0" / "run" / "checkpoint.pt").exists()
 
@@ -189,7 +262,7 @@ def test_divergence_stops_with_the_tick_and_what_to_change(tmp_path: Path) -> No
 def test_no_images_is_said(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with pytest.raises(UserError, match="no training image"):
-        train_generator(store, ROWS[:0], FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+        train(store, tmp_path / "r0", rows=ROWS[:0])
 
 
 def test_a_batch_pairs_images_with_their_labels(tmp_path: Path) -> None:
@@ -230,14 +303,13 @@ def test_unknown_labels_count_as_absent(tmp_path: Path) -> None:
 
 
 def test_averaged_weights_follow_with_their_half_life(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, ema_kimg=0.008)  # one batch of 8
-    training = Training(make_store(tmp_path / "store"), ROWS, FAMILY, settings, 1, CPU, None)
+    training = make_training(make_store(tmp_path / "store"), ema_kimg=0.008)  # one batch of 8
     training.step = 10_000
     for average, current in zip(training.average.parameters(), training.players.generator.parameters(), strict=True):
         average.fill_(1.0)
         with torch.no_grad():
             current.fill_(3.0)
-    training.update_average()
+    training._update_average()
     for average in training.average.parameters():
         torch.testing.assert_close(average, torch.full_like(average, 2.0))
 
@@ -255,26 +327,26 @@ def test_labels_are_drawn_from_the_training_combinations() -> None:
 
 def test_sampling_writes_a_store_of_new_patients(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
-    train_generator(store, ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    train(store, tmp_path / "r0")
     labels = draw_labels(store.labels, 70, seed=2)
     for name, first in (("train", 1), ("valid", 71)):
         sample_to_store(tmp_path / "r0", labels, tmp_path / name, store.info, first, CPU, first)
-    train, valid = (ImageStore(tmp_path / name, verify=True) for name in ("train", "valid"))
-    assert train.images.shape == (70, 1, 8, 8)
-    np.testing.assert_array_equal(train.labels, labels)
-    assert train.records["image_id"].iloc[0] == "S000001"
-    assert train.records["patient_id"].iloc[-1] == "synthetic-000070"
-    assert not set(train.records["patient_id"]) & set(valid.records["patient_id"])
-    assert train.info.policy["generated_by"] == "r3-gan"
-    assert train.info.finding_names == ["a", "b"]
-    assert not np.array_equal(train.images, valid.images)
+    first_store, second_store = (ImageStore(tmp_path / name, verify=True) for name in ("train", "valid"))
+    assert first_store.images.shape == (70, 1, 8, 8)
+    np.testing.assert_array_equal(first_store.labels, labels)
+    assert first_store.records["image_id"].iloc[0] == "S000001"
+    assert first_store.records["patient_id"].iloc[-1] == "synthetic-000070"
+    assert not set(first_store.records["patient_id"]) & set(second_store.records["patient_id"])
+    assert first_store.info.policy["generated_by"] == "r3-gan"
+    assert first_store.info.finding_names == ["a", "b"]
+    assert not np.array_equal(first_store.images, second_store.images)
     before = (tmp_path / "train" / "store.json").read_bytes()
     sample_to_store(tmp_path / "r0", labels, tmp_path / "train", store.info, 1, CPU)
     assert (tmp_path / "train" / "store.json").read_bytes() == before
 
 
 def test_noise_does_not_depend_on_the_block_size(tmp_path: Path) -> None:
-    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    train(make_store(tmp_path / "store"), tmp_path / "r0")
     generator = load_generator(tmp_path / "r0", CPU)
     labels = np.tile(np.array([[1, 0], [0, 1]], np.float32), (10, 1))
     blocks = [np.concatenate(list(sample_images(generator, labels, 5, batch))).astype(int) for batch in (3, 20)]
@@ -285,7 +357,7 @@ def test_noise_does_not_depend_on_the_block_size(tmp_path: Path) -> None:
 
 
 def test_damaged_or_unknown_generator_is_refused(tmp_path: Path) -> None:
-    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, SETTINGS, 1, tmp_path / "r0", CPU)
+    train(make_store(tmp_path / "store"), tmp_path / "r0")
     card = tmp_path / "r0" / "generator.json"
     good = card.read_text()
     card.write_text(good.replace('"r3-gan"', '"other-gan"'))
@@ -296,10 +368,9 @@ def test_damaged_or_unknown_generator_is_refused(tmp_path: Path) -> None:
         load_generator(tmp_path / "r0", CPU)
 
 
-def test_training_learns_where_the_findings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "GRID_TICKS", 1000)
-    settings = Settings(8, (24, 16), 1, 16, 2e-3, 0.5, kimg=4, tick_kimg=2, latent=8, ema_kimg=0.5)
-    train_generator(make_store(tmp_path / "store"), ROWS, FAMILY, settings, 1, tmp_path / "r0", CPU)
+def test_training_learns_where_the_findings_are(tmp_path: Path) -> None:
+    changes = {"widths": (24, 16), "batch": 16, "learning_rate": 2e-3, "penalty": 0.5, "kimg": 4, "ema_kimg": 0.5}
+    train(make_store(tmp_path / "store"), tmp_path / "r0", **changes)
     generator = load_generator(tmp_path / "r0", CPU)
     grid = sample_grid(generator, np.array([[1, 0], [0, 1]], np.float32), 32, seed=1).astype(float)
     left, right = grid[..., 2:6, :3].mean((2, 3, 4)), grid[..., 2:6, 5:].mean((2, 3, 4))

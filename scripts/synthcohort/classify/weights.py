@@ -67,7 +67,8 @@ def read_pretrained(weights: str, key: str, url: str) -> tuple[dict[str, Tensor]
             f"{key}: the file's SHA-256 does not begin with {promised[1]} as its name says; fetch it again."
         )
     try:
-        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True), digest
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        return dict(loaded), digest
     except Exception as error:  # a wrong file raises whatever its bytes happen to spell
         raise UserError(f"{key}: the file does not hold weights; give another path, or 'download'.") from error
 

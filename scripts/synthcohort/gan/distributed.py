@@ -5,6 +5,7 @@ Gradients are averaged by hand rather than by a wrapper around the networks, sin
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -107,33 +108,28 @@ def launch(processes: int, function: Callable[..., None], *arguments: Any) -> No
         rdzv_configs={"rank": 0}, max_restarts=0, start_method="spawn",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "said"
+        words = Path(folder)
         try:
-            results = elastic_launch(config, _join)(function, arguments, said)
-        except ChildFailedError as error:
-            # The process that failed has said why; the others were ended with it.
-            if said.is_file():
-                raise UserError(said.read_text(encoding="utf-8")) from None
+            elastic_launch(config, _join)(function, arguments, words)
+        except (ChildFailedError, SignalException) as error:
+            # The process that ended first has said why; the others were ended with it.
+            for kind in (Interrupted, UserError):
+                if (words / kind.__name__).is_file():
+                    raise kind((words / kind.__name__).read_text(encoding="utf-8")) from None
             raise RuntimeError("a training process ended unexpectedly; its last words stand above") from error
-        except SignalException:
-            raise Interrupted("asked to end; the state is saved, and the same command continues from it.") from None
-    if results[0]:
-        raise Interrupted(results[0])
 
 
-def _join(function: Callable[..., None], arguments: tuple[Any, ...], said: Path) -> str:
-    """Join the other processes, work, leave; returns what an interrupted training says."""
+def _join(function: Callable[..., None], arguments: tuple[Any, ...], words: Path) -> None:
+    """Join the other processes, work, leave; what a user must know is left in the folder `words`."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         function(*arguments, Ranks(rank, world))
-    except Interrupted as interruption:
-        return str(interruption)
-    except UserError as error:
-        said.write_text(str(error), encoding="utf-8")
-        raise
+    except (Interrupted, UserError) as reason:
+        (words / type(reason).__name__).write_text(str(reason), encoding="utf-8")
+        # Returning would wait for the launcher, which itself waits for the end of this process.
+        sys.exit(1)
     finally:
         torch.distributed.destroy_process_group()
-    return ""

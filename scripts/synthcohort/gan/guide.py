@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from synthcohort.gan.layers import ProjectionScore, activate, initialise
 
@@ -63,11 +64,14 @@ class FeatureHead(nn.Module):
 
     def __init__(self, features: int, width: int, findings: int) -> None:
         super().__init__()
-        self.first = initialise(nn.Conv2d(features, width, 3, stride=2, padding=1))
+        self.first = initialise(nn.Conv2d(features, width, 3, stride=2))
         self.second = initialise(nn.Conv2d(width, width, 1))
         self.score = ProjectionScore(width, findings)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Score feature maps ``[N, C, h, w]`` under ``[N, findings]`` labels; returns ``[N]``."""
-        hidden = activate(self.second(activate(self.first(features))))
+        # Padded by hand: on maps of 2² and less some weights see padding only, and oneDNN, where it pads itself, leaves
+        # their gradients uninitialised.
+        padded = functional.pad(features, (1, 1, 1, 1))
+        hidden = activate(self.second(activate(self.first(padded))))
         return self.score(hidden.mean((2, 3)), labels)

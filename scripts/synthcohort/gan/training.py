@@ -108,15 +108,19 @@ class Training:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulation
+        scalars: list[dict[str, Tensor]] = []
         # One context per step: until it ends, autocast keeps its copies of weights that the optimisers outdate.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16_helps(self.device)):
             for number in range(parts):
-                self._note(self.family.backward(self.players, self.batch(number), self.settings))
+                values = self.family.backward(self.players, self.batch(number), self.settings)
+                scalars.append({name: value.float().clone() for name, value in values.items()})
         parameters = [*self.players.generator.parameters(), *self.players.discriminator.parameters()]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if parts > 1:
             torch._foreach_div_(gradients, parts)
-        self.ranks.average(gradients)
+        self.ranks.average([*gradients, *(value for part in scalars for value in part.values())])
+        for part in scalars:
+            self._note(part)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
@@ -152,7 +156,6 @@ class Training:
         """
         names = list(self.sums)
         means = torch.stack([self.sums[name] / self.counts[name] for name in names])
-        self.ranks.average([means])
         row = {"tick": len(self.history) + 1, "kimg": self.kimg, **dict(zip(names, means.tolist(), strict=True))}
         if not torch.isfinite(means).all():
             raise UserError(

@@ -100,14 +100,15 @@ class Watch:
         """Share of samples much closer to a training image than to any held-out one, less the share the other way.
 
         Each comparison is with as many training images as there are held-out ones, so that a generator which knows
-        neither is as often closer to the one as to the other; shares add up over the parts of the training images.
+        neither is as often closer to the one as to the other; shares add up over the parts of the training images, and
+        stand for the few images in no part too.
         """
         held_out = nearest_distances(samples, self.held_out)
         share = 0.0
         for part in self.parts:
             distances = nearest_distances(samples, part)
             share += float((distances < COPY_RATIO * held_out).mean() - (held_out < COPY_RATIO * distances).mean())
-        return share
+        return share * len(self.train) / sum(map(len, self.parts))
 
 
 def _equal_parts(count: int, size: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
