@@ -96,6 +96,14 @@ def test_unknown_family_names_the_nearest(demo: dict) -> None:
     assert "did you mean 'r3-gan'?" in refusal(demo)
 
 
+@pytest.mark.parametrize(("wrong", "near"), [("prog_gan", "prog-gan"), ("cpdgan", "cpd-gan"), ("r3", "r3-gan")])
+def test_settings_of_an_unknown_family_name_the_nearest(demo: dict, wrong: str, near: str) -> None:
+    demo["generators"] = [{"family": wrong}]
+    sentence = refusal(demo)
+    assert sentence.startswith("config key generators[0].family: must be one of prog-gan, cpd-gan, r3-gan")
+    assert f"did you mean '{near}'?" in sentence
+
+
 def test_axis_for_an_unknown_cohort(demo: dict) -> None:
     demo["axes"][0]["cohorts"] = ["knee"]
     assert "there is no cohort 'knee'; the cohorts are head-phantom, chest-phantom" in refusal(demo)
