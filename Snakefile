@@ -7,6 +7,7 @@ from synthcohort.core import versions
 from synthcohort.core.plan import REAL, Plan
 from synthcohort.core.workflow import (
     check_config,
+    hand_library_to_jobs,
     inventory_of,
     lock_digest,
     phantom_of,
@@ -16,6 +17,7 @@ from synthcohort.core.workflow import (
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+hand_library_to_jobs()
 study = check_config(config)
 plan = Plan(study)
 

@@ -124,3 +124,9 @@ def test_not_yaml(tmp_path: Path) -> None:
 def test_ct_and_radiographs_are_two_cohorts(demo: dict) -> None:
     demo["cohorts"][0]["ingest"]["modalities"] = ["CT", "DX"]
     assert "make them two cohorts" in refusal(demo)
+
+
+def test_keys_of_one_family_are_refused_for_another(demo: dict) -> None:
+    for key, family in (("unconditional_term", "r3-gan"), ("from_scratch", "cpd-gan")):
+        demo["generators"] = [{"family": family, key: True}]
+        assert f"{key} is a key of" in refusal(demo)

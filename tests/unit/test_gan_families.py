@@ -14,7 +14,7 @@ from synthcohort.core.families import FAMILIES
 from synthcohort.gan import cpd_gan, prog_gan, r3_gan
 from synthcohort.gan.family import Family, Players
 from synthcohort.gan.guide import Views
-from synthcohort.gan.presets import CPD_GAN, PROG_GAN, R3_GAN, STAGE_KIMG, paper_widths, resolve_settings
+from synthcohort.gan.presets import CPD_GAN, PHASE_KIMG, PROG_GAN, R3_GAN, paper_widths, resolve_settings
 from synthcohort.gan.registry import load_family
 from synthcohort.gan.settings import WassersteinSettings
 
@@ -319,7 +319,7 @@ def test_settings_come_from_the_preset_and_the_changes() -> None:
 
 
 def test_a_stage_on_the_way_is_shorter_unless_the_config_says_how_long() -> None:
-    assert resolve_settings(PROG_GAN, "tiny", 32, on_the_way=True).kimg == STAGE_KIMG["tiny"]
+    assert resolve_settings(PROG_GAN, "tiny", 32, on_the_way=True).kimg == 2 * PHASE_KIMG["tiny"]
     assert resolve_settings(PROG_GAN, "tiny", 32, on_the_way=True, kimg=3.0).kimg == 3
     assert resolve_settings(PROG_GAN, "tiny", 32).kimg == PROG_GAN["tiny", 32].kimg
 

@@ -112,9 +112,9 @@ def test_the_share_of_copies_is_estimated(sets: dict[str, TrainingImages]) -> No
     assert found.copied == pytest.approx(0.15, abs=0.05)
 
 
-def test_the_alarm_needs_a_twentieth() -> None:
-    assert Evaluation("kid", 0.1, 0.05).alarm
-    assert not Evaluation("kid", 0.1, 0.049).alarm
+def test_the_alarm_needs_a_tenth() -> None:
+    assert Evaluation("kid", 0.1, 0.1).alarm
+    assert not Evaluation("kid", 0.1, 0.099).alarm
 
 
 def test_without_features_only_copies_are_looked_for(sets: dict[str, TrainingImages]) -> None:

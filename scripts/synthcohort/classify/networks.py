@@ -250,7 +250,7 @@ def build_network(name: str, channels: int, findings: Sequence[str], resolution:
 
     Parameters
     ----------
-    name : {"small", "densenet121"}
+    name : {"small", "plain", "densenet121"}
         The config's ``classifier.network``.
     channels, findings, resolution
         See `Network`.

@@ -178,6 +178,13 @@ class Generator(Model):
     from_scratch: bool = False
     """prog-gan only: grow anew for every level, as the paper did, instead of sharing the stages of a sweep."""
 
+    @model_validator(mode="after")
+    def _own_keys(self) -> "Generator":
+        for key, family in (("unconditional_term", "cpd-gan"), ("from_scratch", "prog-gan")):
+            if getattr(self, key) and self.family != family:
+                raise ValueError(f"{key} is a key of {family} only; remove it here")
+        return self
+
 
 class StopRule(Model):
     """When a generator has learnt enough, and which of its states is kept."""

@@ -13,6 +13,11 @@ from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan, phantom_folder
 
 
+def hand_library_to_jobs() -> None:
+    """Make every job use the library of this checkout, whatever else is installed where it runs."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+
+
 def check_config(config: Mapping[str, Any]) -> Study:
     """Check the merged config and that results can be written; end with one sentence on stderr where they cannot."""
     try:

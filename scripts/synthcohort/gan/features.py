@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synthcohort.classify.weights import load_inception_weights
+from synthcohort.classify.weights import STOP_KEY, load_inception_weights
+from synthcohort.core.errors import UserError
 
 BATCH = 100
 INCEPTION_SIDE = 299
@@ -53,7 +54,12 @@ class InceptionFeatures:
 
         state, digest = load_inception_weights(weights)
         self.network = inception_v3(weights=None, init_weights=False)
-        self.network.load_state_dict(state)
+        try:
+            self.network.load_state_dict(state)
+        except RuntimeError:
+            raise UserError(
+                f"{STOP_KEY}: the file does not hold all weights of torchvision's Inception-v3; give another path."
+            ) from None
         self.network.fc = nn.Identity()
         self.network.eval().requires_grad_(False).to(device)
         self.name = f"inception-v3 (torchvision, weights {digest[:12]})"

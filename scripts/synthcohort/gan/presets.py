@@ -90,9 +90,9 @@ CPD_GAN = _presets(
     published_decay=0.999,
 )
 
-# One row per stage of the growth; stages on the way to a resolution take STAGE_KIMG.
-STAGE_KIMG = {"tiny": 20.0, "small": 600.0, "paper": 1400.0}
-PROG_GAN = _presets(
+# One row per stage of the growth. A stage on the way to a resolution takes two phases: fading in, and standing.
+PHASE_KIMG = {"tiny": 10.0, "small": 300.0, "paper": 1400.0}
+_PROG_GAN = _presets(
     WassersteinSettings,
     [
         # scale  side  widths                          batch  lr    λ   kimg
@@ -116,6 +116,9 @@ PROG_GAN = _presets(
     ],
     published_decay=0.999,
 )
+
+
+PROG_GAN: Presets = {key: replace(row, fade_kimg=PHASE_KIMG[key[0]]) for key, row in _PROG_GAN.items()}  # type: ignore[call-arg]
 
 
 def resolve_settings(
@@ -148,6 +151,6 @@ def resolve_settings(
             f"{there}."
         )
     if on_the_way:
-        changes = {"kimg": STAGE_KIMG[scale], **changes}
+        changes = {"kimg": 2 * PHASE_KIMG[scale], **changes}
     settings = replace(presets[scale, resolution], **changes)
     return replace(settings, tick_kimg=tick_length(settings.kimg))

@@ -125,7 +125,8 @@ class Discriminator(Growing):
 
 def backward(players: Players, batch: Batch, settings: WassersteinSettings) -> dict[str, Tensor]:
     """Add the gradients of one step; see `Family`."""
-    fade = min(1.0, batch.progress / settings.fade) if players.generator.grown else 1.0
+    length = min(settings.fade_kimg / settings.kimg, 0.5)
+    fade = min(1.0, batch.progress / length) if players.generator.grown else 1.0
     for network in (players.generator, players.discriminator):
         network.fade.fill_(fade)  # type: ignore[operator]
 

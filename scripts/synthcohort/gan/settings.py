@@ -83,12 +83,12 @@ class WassersteinSettings(Settings):
         cpd-gan: add a score that no label weighs.
     label_weight : float
         prog-gan: weight of the auxiliary classifier's cross entropy.
-    fade : float
-        prog-gan: share of a stage over which its new layers fade in.
+    fade_kimg : float
+        prog-gan: thousand images over which a stage's new layers fade in, at most half of the stage.
     """
 
     latent: int = 512
     drift: float = 0.001
     unconditional_term: bool = False
     label_weight: float = 1.0
-    fade: float = 0.5
+    fade_kimg: float = 1400.0
