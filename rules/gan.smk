@@ -132,6 +132,9 @@ rule sample:
         ),
         weights=f"{RUN}/generator.safetensors",
         network=f"{RUN}/generator.json",
+        guide=lambda wildcards: (
+            GUIDE if plan.generator(wildcards.source).candidates > 1 else []
+        ),
     output:
         train=expand(f"{RUN}/synthetic/train/{{file}}", file=STORE, allow_missing=True),
         valid=expand(f"{RUN}/synthetic/valid/{{file}}", file=STORE, allow_missing=True),
@@ -146,6 +149,7 @@ rule sample:
         mem_mb=3000,
         runtime=120,
     params:
+        candidates=lambda wildcards: plan.generator(wildcards.source).candidates,
         seed=study.seed,
         threads=study.threads,
         device=study.device,

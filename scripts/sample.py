@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthcohort.classify.networks import load_classifier
 from synthcohort.core.device import prepare_device
 from synthcohort.core.job import run_job
 from synthcohort.core.seeds import derive_seed
@@ -32,6 +33,8 @@ def main(snakemake):
             noise_seed,
             device,
             first,
+            load_classifier(Path(snakemake.input.guide[0]).parent, device) if snakemake.input.guide else None,
+            params.candidates,
         )
         first += count
 

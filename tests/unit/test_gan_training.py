@@ -28,7 +28,14 @@ from synthcohort.gan.augment import KINDS
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.features import GuideFeatures
 from synthcohort.gan.registry import load_family
-from synthcohort.gan.sampler import draw_labels, load_generator, sample_grid, sample_images, sample_to_store
+from synthcohort.gan.sampler import (
+    choose_images,
+    draw_labels,
+    load_generator,
+    sample_grid,
+    sample_images,
+    sample_to_store,
+)
 from synthcohort.gan.settings import R3Settings, WassersteinSettings
 from synthcohort.gan.trainer import Material, train_generator
 from synthcohort.gan.training import Training
@@ -376,3 +383,28 @@ def test_training_learns_where_the_findings_are(tmp_path: Path) -> None:
     left, right = grid[..., 2:6, :3].mean((2, 3, 4)), grid[..., 2:6, 5:].mean((2, 3, 4))
     assert (left[0] > right[0]).mean() > 0.9
     assert (right[1] > left[1]).mean() > 0.9
+
+
+def test_candidates_are_chosen_by_the_guide(tmp_path: Path) -> None:
+    """A guide that sees finding a wherever the left half is bright keeps the candidates that agree with the labels."""
+
+    class LeftGuide(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            left = images[:, 0, :, :4].mean((1, 2))
+            return torch.stack([left * 5, torch.zeros_like(left)], 1)
+
+    store = make_store(tmp_path / "store")
+    train(store, tmp_path / "r0")
+    generator, guide = load_generator(tmp_path / "r0", CPU), LeftGuide()
+    labels = np.tile(np.array([[1, 0], [0, 1]], np.float32), (110, 1))
+    drawn = np.concatenate(list(sample_images(generator, np.repeat(labels, 4, 0), 3)))
+    kept = np.concatenate(list(choose_images(generator, labels, 3, guide, 4)))
+    assert kept.shape == (220, 1, 8, 8)
+    left = drawn[:, 0, :, :4].astype(float).mean((1, 2)).reshape(220, 4)
+    best = np.where(labels[:, 0] == 1, left.argmax(1), left.argmin(1))
+    expected = drawn.reshape(220, 4, 1, 8, 8)[np.arange(220), best]
+    assert (np.abs(kept.astype(int) - expected).max((1, 2, 3)) <= 1).mean() > 0.95  # rounding may decide ties
+
+    info = sample_to_store(tmp_path / "r0", labels, tmp_path / "s", store.info, 3, CPU, guide=guide, candidates=4)
+    assert info.policy["candidates"] == 4
+    np.testing.assert_array_equal(ImageStore(tmp_path / "s").images, kept)

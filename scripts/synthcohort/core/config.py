@@ -173,6 +173,8 @@ class Generator(Model):
     """Probability of each kind of the cohort's augmentation; adaptive raises it when the discriminator overfits."""
     accumulation: int = Field(1, ge=1)
     """Parts that each batch is computed in, to fit into memory."""
+    candidates: int = Field(1, ge=1, le=16)
+    """Images drawn for each synthetic one; the guide keeps the one whose findings it recognises best."""
     unconditional_term: bool = False
     """cpd-gan only: add the term to the discriminator that the paper's lacks, a score that no label weighs."""
     from_scratch: bool = False

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from synthcohort.core.atomic import file_digest, read_json
 from synthcohort.core.checkpoint import read_weights
@@ -15,7 +16,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.progress import track
 from synthcohort.core.store import Images, StoreInfo, write_store
 from synthcohort.gan.data import known_labels, random_stream
-from synthcohort.gan.layers import byte_images, place
+from synthcohort.gan.layers import byte_images, float_images, place
 from synthcohort.gan.registry import load_family
 
 BATCH = 100
@@ -93,6 +94,38 @@ def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, 
             yield byte_images(generator(torch.from_numpy(noise).to(device), block)).cpu().numpy()
 
 
+def choose_images(
+    generator: nn.Module, labels: NDArray[np.float32], seed: int, guide: nn.Module, candidates: int
+) -> Iterator[Images]:
+    """Generate several images per label vector and keep the one whose labels the guide recognises best.
+
+    Rejection sampling by a classifier: it takes out images that show other findings than they are labelled with.
+
+    Parameters
+    ----------
+    generator, labels, seed
+        See `sample_images`.
+    guide : module
+        Maps float images in −1..1 to logits ``[N, findings]``.
+    candidates : int
+        Images per label vector; the smallest binary cross entropy of the guide's logits decides.
+
+    Yields
+    ------
+    numpy.ndarray
+        uint8 ``[batch, C, H, W]``.
+    """
+    device = next(generator.parameters()).device
+    repeated = np.repeat(labels, candidates, 0)
+    for start, images in enumerate(sample_images(generator, repeated, seed, BATCH * candidates)):
+        wanted = torch.from_numpy(repeated[start * BATCH * candidates :][: len(images)]).to(device)
+        with torch.no_grad():
+            logits = guide(float_images(torch.from_numpy(images).to(device)))
+        losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
+        best = losses.view(-1, candidates).argmin(1).cpu().numpy()
+        yield images.reshape(-1, candidates, *images.shape[1:])[np.arange(len(best)), best]
+
+
 def sample_grid(generator: nn.Module, combinations: NDArray[np.float32], columns: int, seed: int) -> Images:
     """Generate `columns` images of each combination, from the same noise in every row.
 
@@ -115,6 +148,8 @@ def sample_to_store(
     seed: int,
     device: torch.device,
     first: int = 1,
+    guide: nn.Module | None = None,
+    candidates: int = 1,
 ) -> StoreInfo:
     """Write a synthetic ImageStore, one image per label vector, each image its own patient.
 
@@ -134,6 +169,8 @@ def sample_to_store(
         Where to generate.
     first : int
         Number of the first image and patient, so that train and validation stores share none.
+    guide, candidates
+        See `choose_images`; one candidate needs no guide.
 
     Returns
     -------
@@ -151,9 +188,13 @@ def sample_to_store(
         "generator": file_digest(generator_folder / "generator.safetensors"),
         "kimg": card["kimg"],
         "seed": seed,
+        "candidates": candidates,
     }
     update = {"resolution": card["resolution"], "channels": card["channels"], "policy": policy}
-    blocks = sample_images(generator, labels, seed)
+    if guide is None or candidates == 1:
+        blocks = sample_images(generator, labels, seed)
+    else:
+        blocks = choose_images(generator, labels, seed, guide, candidates)
     total = -(-len(labels) // BATCH)
     return write_store(
         folder, track(blocks, f"{card['family']}: sampling", total, "blocks"), records, info.model_copy(update=update)
