@@ -51,7 +51,7 @@ R3_GAN = _presets(
     [
         # scale  side  widths at 4², 8², …                 batch  lr     γ     kimg
         ("tiny", 8, (64,), 16, 4e-4, 0.3, 20),
-        ("tiny", 16, (96, 64), 16, 8e-4, 0.3, 20),
+        ("tiny", 16, (96, 64), 32, 1.2e-3, 0.3, 40),
         ("tiny", 32, (96, 64, 32), 32, 8e-4, 1.0, 120),
         ("tiny", 64, (96, 64, 48, 32), 32, 6e-4, 4.0, 300),  # °
         ("small", 16, (192, 128), 32, 4e-4, 0.25, 1000),  # °
@@ -73,9 +73,9 @@ CPD_GAN = _presets(
     [
         # scale  side  widths                          batch  lr    λ   kimg
         ("tiny", 8, paper_widths(8, 1024, 64), 32, 2e-3, 10, 40),
-        ("tiny", 16, paper_widths(16, 1024, 64), 32, 2e-3, 10, 40),
-        ("tiny", 32, paper_widths(32, 512, 64), 32, 2e-3, 10, 60),
-        ("tiny", 64, paper_widths(64, 1024, 64), 32, 2e-3, 10, 150),  # °
+        ("tiny", 16, (64, 48, 32), 16, 2e-3, 10, 20),
+        ("tiny", 32, (64, 48, 32, 16), 16, 2e-3, 10, 50),
+        ("tiny", 64, (64, 48, 32, 16, 16), 16, 2e-3, 10, 150),  # °
         ("small", 16, paper_widths(16, 8192, 256), 64, 2e-3, 10, 2000),  # °
         ("small", 32, paper_widths(32, 8192, 256), 64, 2e-3, 10, 3000),  # °
         ("small", 64, paper_widths(64, 8192, 256), 64, 2e-3, 10, 4000),  # °
@@ -91,15 +91,15 @@ CPD_GAN = _presets(
 )
 
 # One row per stage of the growth. A stage on the way to a resolution takes two phases: fading in, and standing.
-PHASE_KIMG = {"tiny": 10.0, "small": 300.0, "paper": 1400.0}
+PHASE_KIMG = {"tiny": 5.0, "small": 300.0, "paper": 1400.0}
 _PROG_GAN = _presets(
     WassersteinSettings,
     [
         # scale  side  widths                          batch  lr    λ   kimg
-        ("tiny", 8, paper_widths(8, 512, 64), 32, 2e-3, 10, 20),
-        ("tiny", 16, paper_widths(16, 512, 64), 32, 2e-3, 10, 40),
-        ("tiny", 32, paper_widths(32, 512, 64), 32, 2e-3, 10, 60),
-        ("tiny", 64, paper_widths(64, 512, 64), 32, 2e-3, 10, 150),  # °
+        ("tiny", 8, (64, 48), 16, 2e-3, 10, 10),
+        ("tiny", 16, (64, 48, 32), 16, 2e-3, 10, 16),
+        ("tiny", 32, (64, 48, 32, 16), 16, 2e-3, 10, 40),
+        ("tiny", 64, (64, 48, 32, 16, 16), 16, 2e-3, 10, 120),  # °
         ("small", 8, paper_widths(8, 8192, 256), 64, 1e-3, 10, 600),  # °
         ("small", 16, paper_widths(16, 8192, 256), 64, 1e-3, 10, 1000),  # °
         ("small", 32, paper_widths(32, 8192, 256), 64, 1e-3, 10, 2000),  # °

@@ -66,7 +66,7 @@ class R3Settings(Settings):
     """
 
     blocks: int = 1
-    penalty_interval: int = 4
+    penalty_interval: int = 8
     guide_weight: float = 0.25
     guide_penalty: float = 5.0
 
