@@ -14,12 +14,11 @@ from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.features import Features, feature_vectors
 from synthcohort.gan.layers import byte_images, float_images
 from synthcohort.gan.sampler import draw_labels, sample_images
-from synthcohort.measures.distances import frechet_distance, kernel_distance, nearest_distances
+from synthcohort.measures.distances import COPY_ALARM, frechet_distance, kernel_distance, nearest_distances
 
 FRECHET_IMAGES = 5000  # with fewer held-out images the Fréchet distance is too biased
 COPY_SIDE = 16  # copies are looked for in images of at most this side
 COPY_RATIO = 0.5  # a sample this much closer to one set than to the other is suspect
-COPY_ALARM = 0.1  # share of copies; between two groups of real patients it strays by up to 0.04
 COPY_SAMPLES = 1000
 BLOCK = 500
 

@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.floating]
+COPY_ALARM = 0.1
+"""Share of samples that copy a training image from which on a generator is said to copy; between two groups of real
+patients the estimate strays by up to 0.04."""
 
 
 def frechet_distance(first: Vectors, second: Vectors) -> float:
