@@ -58,19 +58,21 @@ rule finding_figure:
 
 rule training_figure:
     input:
-        lambda wildcards: [
-            path
-            for path in plan.expand(f"{RUN}/history.csv", cohort=wildcards.cohort)
-            if f"/{REAL}/" not in path
-        ],
+        lambda wildcards: plan.expand_generators(
+            f"{RUN}/history.csv", wildcards.cohort, wildcards.axis
+        ),
     output:
         multiext(
-            f"{RESULTS}/figures/training-{{cohort}}", ".pdf", ".svg", ".png", ".csv"
+            f"{RESULTS}/figures/training-{{cohort}}-{{axis}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
         ),
     log:
-        f"{RESULTS}/logs/training_figure/{{cohort}}.log",
+        f"{RESULTS}/logs/training_figure/{{cohort}}-{{axis}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/training_figure/{{cohort}}.tsv"
+        f"{RESULTS}/benchmarks/training_figure/{{cohort}}-{{axis}}.tsv"
     conda:
         CONDA
     threads: 1
@@ -80,9 +82,41 @@ rule training_figure:
     params:
         version=versions.FIGURES,
     message:
-        "Drawing the training curves of {wildcards.cohort}"
+        "Drawing the training curves of {wildcards.cohort} {wildcards.axis}"
     script:
         "../scripts/training_figure.py"
+
+
+rule samples_figure:
+    input:
+        samples=f"{RUN}/samples.npz",
+        store=lambda wildcards: plan.store(
+            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
+        ),
+    output:
+        multiext(
+            f"{RESULTS}/figures/samples-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/samples_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/samples_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing samples over training: {wildcards.cohort} {wildcards.experiment} {wildcards.source}"
+    script:
+        "../scripts/samples_figure.py"
 
 
 rule cohort_figure:
@@ -201,10 +235,17 @@ rule report:
             kind=FIGURE,
         ),
         training=expand(
-            f"{RESULTS}/figures/training-{{cohort}}.{{kind}}",
-            cohort=plan.cohorts,
+            f"{RESULTS}/figures/training-{{training}}.{{kind}}",
+            training=plan.trainings,
             kind=FIGURE,
         ),
+        samples=expand(
+            f"{RESULTS}/figures/samples-{{gallery}}.{{kind}}",
+            gallery=plan.galleries,
+            kind=FIGURE,
+        ),
+        generators=plan.expand_generators(f"{RUN}/generator.json"),
+        histories=plan.expand_generators(f"{RUN}/history.csv"),
         sheets=expand(
             f"{RESULTS}/internal/figures/cohort-{{cohort}}.{{kind}}",
             cohort=plan.cohorts,
@@ -230,7 +271,6 @@ rule report:
         runtime=20,
     params:
         size=plan.sizes[-1],
-        galleries=plan.galleries,
         digests={"requirements.lock": lock_digest(workflow.basedir)},
         version=versions.REPORT,
     message:
@@ -244,6 +284,7 @@ rule figures:
         rules.report.input.axes,
         rules.report.input.findings,
         rules.report.input.training,
+        rules.report.input.samples,
         rules.report.input.sheets,
         rules.report.input.galleries,
         rules.report.input.tables,

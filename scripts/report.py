@@ -7,8 +7,10 @@ import pandas as pd
 from synthcohort.core.atomic import write_text
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
+from synthcohort.core.plan import Plan
 from synthcohort.figures.report.builder import build_report
 from synthcohort.figures.report.facts import read_benchmarks
+from synthcohort.figures.report.generators import GeneratorRun
 from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
 
 
@@ -17,19 +19,22 @@ def main(snakemake):
     metrics = pd.read_parquet(snakemake.input.metrics)
     folder = Path(snakemake.output[0]).parent
     cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
-    figures = {
-        kind: figures_of(snakemake.input[kind]) for kind in ("axes", "findings", "training", "galleries", "sheets")
-    }
+    kinds = ("axes", "findings", "training", "samples", "galleries", "sheets")
+    figures = {kind: figures_of(snakemake.input[kind]) for kind in kinds}
+    study, benchmarks = load_study(snakemake.config), read_benchmarks(folder / "benchmarks")
+    plan = Plan(study)
     inputs = ReportInputs(
-        study=load_study(snakemake.config),
+        study=study,
         metrics=metrics,
         cohorts=cohorts,
         axis_figures=figures["axes"],
         finding_figures=figures["findings"],
-        training_figures=figures["training"],
-        gallery_figures={tuple(key): figures["galleries"][name] for name, key in snakemake.params.galleries.items()},
+        training_figures={key: figures["training"][name] for name, key in plan.trainings.items()},
+        samples_figures={key: figures["samples"][name] for name, key in plan.galleries.items()},
+        gallery_figures={key: figures["galleries"][name] for name, key in plan.galleries.items()},
         cohort_figures=figures["sheets"],
-        benchmarks=read_benchmarks(folder / "benchmarks"),
+        generators=[GeneratorRun.read(Path(path).parent, plan, benchmarks) for path in snakemake.input.generators],
+        benchmarks=benchmarks,
         digests={
             **{f"{cohort.info.cohort}: images and labels": cohort.info.data_version for cohort in cohorts},
             **snakemake.params.digests,

@@ -1,4 +1,4 @@
-"""Draw the training curves of one cohort's generators."""
+"""Draw the training curves of one cohort's generators along an axis."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from synthcohort.figures.curves import draw_training_figure
 
 def main(snakemake):
     """Write the figure and its table."""
-    histories = {" ".join(Path(path).parts[-4:-1]): path for path in snakemake.input}
-    draw_training_figure(histories, Path(snakemake.output[0]).with_suffix(""))
+    histories = {Path(path).parts[-4:-1]: path for path in snakemake.input}
+    draw_training_figure(histories, snakemake.wildcards.axis, Path(snakemake.output[0]).with_suffix(""))
 
 
 run_job(snakemake, main)

@@ -229,6 +229,22 @@ class Plan:
         ]
         return list(dict.fromkeys(pattern.format(**run) for run in chosen))
 
+    def expand_generators(self, pattern: str, cohort: str | None = None, axis: str | None = None) -> list[str]:
+        """Fill a path pattern, as `expand` does, with every trained generator of a cohort or an axis."""
+        return [
+            pattern.format(**run)
+            for run in self.runs()
+            if run["source"] != REAL
+            and cohort in (None, run["cohort"])
+            and axis in (None, self.experiment(run["cohort"], run["experiment"]).axis.axis)
+        ]
+
+    @property
+    def trainings(self) -> dict[str, tuple[str, str]]:
+        """Give cohort and axis of every figure of training curves, by its name."""
+        pairs = dict.fromkeys((experiment.cohort, experiment.axis.axis) for experiment in self.experiments)
+        return {f"{cohort}-{axis}": (cohort, axis) for cohort, axis in pairs}
+
     def manifest(self, cohort: str) -> list[str]:
         """Name the manifest of an embedded cohort's drawing; own data has none."""
         config = self.cohort(cohort)

@@ -8,6 +8,7 @@ from synthcohort.figures.axes import axis_table
 from synthcohort.figures.bars import Averaged, finding_table
 from synthcohort.figures.numbers import NOT_TRAINED, POOLED, level_text
 from synthcohort.figures.style import ordered_sources
+from synthcohort.measures.distances import COPY_ALARM
 
 AXIS_TITLES = {
     "resolution": "AUROC against resolution",
@@ -94,10 +95,88 @@ def cohort_words(cohort: str, simulated: bool) -> Words:
     )
 
 
-def training_words(subject: str) -> Words:
+ROWS_OF_SAMPLES = (
+    "Each row: what the generator (its averaged weights) draws after so many thousand real images shown, for the most "
+    "frequent label combinations, two images each."
+)
+WALKS = (
+    "Below, the state that was kept: from one noise vector to another under one label combination, and from one label "
+    "combination to the next under one noise vector."
+)
+
+
+def samples_words(cohort: str, experiment: str, family: str, simulated: bool, grows: bool, copies: bool) -> Words:
+    """Describe the figure of `draw_samples_figure`.
+
+    Parameters
+    ----------
+    cohort, experiment, family : str
+    simulated : bool
+        Whether the cohort's patients are.
+    grows : bool
+        Whether the family went through several resolutions.
+    copies : bool
+        Whether the memorisation alarm was raised at any time.
+    """
+    noise = (
+        "as long as the resolution stays: a new one begins with other noise. Of each resolution the last state and "
+        "some before it are shown, enlarged to the last resolution."
+    )
+    sentences = [
+        ROWS_OF_SAMPLES,
+        f"Images in a column come from the same noise {noise if grows else 'throughout.'}",
+        WALKS,
+        "Drawn with a fixed seed, chosen neither by looks nor by the guide.",
+        "All images are synthetic" + ("; the patients behind them are simulated." if simulated else "."),
+    ]
+    if copies:
+        sentences.append("The memorisation alarm was raised in this training: some images may copy training images.")
+    alt = f"Contact sheet of {family} samples for {cohort}, a row per state of the training, and two interpolations."
+    return Words(f"Samples over training: {cohort}, {experiment}, {family}", _join(sentences), alt)
+
+
+def training_words(cohort: str, axis: str) -> Words:
     """Describe the figure of `draw_training_figure`."""
-    caption = "Every quantity that the training recorded, per tick, against thousand real images shown. Not smoothed."
-    return Words(f"Training: {subject}", caption, f"Line charts of the training history of {subject}.")
+    caption = (
+        "Against thousand real images shown, of a growing generator over all its stages (dotted: a new resolution). "
+        "First row: what means the same in every family, namely distance to real images (KID or Fréchet distance, "
+        "lower is better; its features differ between levels, so compare families at one level only), estimated share "
+        "of samples that copy a training image, and how often images are augmented. Other rows: each family’s own "
+        "losses, which say nothing about another family. Points are evaluations, made every few ticks. Not smoothed."
+    )
+    alt = f"Line charts of the training histories of {cohort} along the {axis} axis, a row of panels per family."
+    return Words(f"Training: {cohort}, {axis}", caption, alt)
+
+
+GENERATOR_NOTE = (
+    "kimg: thousand real images shown, of a growing generator over all its stages. Training time is the wall time of "
+    "each job’s last run as Snakemake measured it: of all stages of a growing generator, also of those trained for a "
+    "lower level and shared with it, so that levels do not add up; and with the training of the guide, the classifier "
+    "of real images, where the generator learns from it or its samples are chosen by it. A stop rule alone that "
+    "measures in the guide’s features does not count it. Copies: estimated share of the kept state’s samples that "
+    f"copy a training image; from {COPY_ALARM:.0%} on the memorisation alarm is raised."
+)
+
+
+def alarm_sentences(copiers: list[tuple[str, str, str, float]]) -> tuple[str, str]:
+    """Say that generators copy training images: a sentence for the answer, and one for the limits.
+
+    Parameters
+    ----------
+    copiers : list of tuple
+        Cohort, experiment, family, and share of the kept state's samples that copy a training image.
+    """
+    names = [f"{family} on {cohort}, {experiment}" for cohort, experiment, family, _ in copiers]
+    shares = [f"{name} (about {share:.0%})" for name, (*_, share) in zip(names, copiers, strict=True)]
+    answer = (
+        f"Samples of {'; '.join(shares)} copy training images, so that a classifier trained on them may have learnt "
+        "from copies."
+    )
+    limit = (
+        f"The memorisation alarm was raised for {'; '.join(names)}: what was drawn there may show training patients "
+        "and must not be shared."
+    )
+    return answer, limit
 
 
 def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:

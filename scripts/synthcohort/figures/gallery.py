@@ -1,26 +1,17 @@
 """Pictures of images: real beside synthetic, and sheets of a cohort. All of them internal."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from numpy.typing import NDArray
 
+from synthcohort.figures.pictures import GAP, Images, canvas, first_channel, place_image, wrap
 from synthcohort.figures.style import MM, TWO_COLUMNS, save_figure, styled
 
-Images = NDArray[np.uint8]
-GAP = 0.06
-"""Gap between two images, in image widths."""
 LABEL_WIDTH = 30 * MM
-CHARACTER = 0.048
-"""Width of an average character at 6 pt, inches."""
 BANNER_STYLE: dict[str, Any] = {"fontsize": 6, "fontweight": "bold", "color": "#A63603"}
 BANNER_REAL = "INTERNAL: shows real patients' pixels"
 BANNER_SIMULATED = "INTERNAL: shows the cohort's own pixels (simulated patients)"
@@ -63,20 +54,20 @@ def contact_sheet(
     images = first_channel(images)
     columns = min(columns, len(images))
     cell = width / (columns + GAP * (columns - 1))
-    titles = [_wrap(title, cell) for title in titles]
+    titles = [wrap(title, cell) for title in titles]
     starts = range(0, len(images), columns)
     spaces = [max(_height(title) for title in titles[start : start + columns]) for start in starts]
     side = cell * images.shape[1] / images.shape[2]
     tops = np.cumsum([6 * MM if heading else 1 * MM, *[space + side + GAP * cell for space in spaces]])
     bottom = tops[-1] - GAP * cell
-    figure, panel = _canvas(width, bottom + (4.5 * MM if note else 0.0))
+    figure, panel = canvas(width, bottom + (4.5 * MM if note else 0.0))
     if heading:
         panel.text(0, 4 * MM, heading, fontsize=8, fontweight="bold", va="baseline")
     for number, (image, title) in enumerate(zip(images, titles, strict=True)):
         row, column = divmod(number, columns)
         x, y = column * cell * (1 + GAP), tops[row] + spaces[row]
         panel.text(x + cell / 2, y - 0.8 * MM, title, fontsize=6, ha="center", va="bottom")
-        _place(panel, image, x, y, cell)
+        place_image(panel, image, x, y, cell)
     if note:
         panel.text(0, bottom + 3.6 * MM, note, va="baseline", **BANNER_STYLE)
     return figure
@@ -140,18 +131,18 @@ def draw_gallery_figure(gallery: str | Path, stem: str | Path, simulated: bool, 
     step = cell * (1 + GAP)
     middle = LABEL_WIDTH + half * step + GAP * cell
     head = 6 * MM
-    figure, panel = _canvas(TWO_COLUMNS, head + len(groups) * step + 4 * MM)
+    figure, panel = canvas(TWO_COLUMNS, head + len(groups) * step + 4 * MM)
     own = "Real (simulated patients)" if simulated else "Real patients"
     panel.text(LABEL_WIDTH, 4 * MM, own, fontsize=7.5, fontweight="bold")
     panel.text(middle, 4 * MM, f"Synthetic: {source}" if source else "Synthetic", fontsize=7.5, fontweight="bold")
     drawn = []
     for row, (name, places) in enumerate(groups.items()):
         y = head + row * step
-        label = _wrap(name.replace(" + ", " +\n"), LABEL_WIDTH - 2 * MM)
+        label = wrap(name.replace(" + ", " +\n"), LABEL_WIDTH - 2 * MM)
         panel.text(LABEL_WIDTH - 2 * MM, y + cell / 2, label, fontsize=6, ha="right", va="center")
         for column, i in enumerate(places):
-            _place(panel, real[i], LABEL_WIDTH + column * step, y, cell)
-            _place(panel, synthetic[i], middle + column * step, y, cell)
+            place_image(panel, real[i], LABEL_WIDTH + column * step, y, cell)
+            place_image(panel, synthetic[i], middle + column * step, y, cell)
             drawn += [(row, column, side, name, simulated) for side in ("real", "synthetic")]
     panel.text(0, head + len(groups) * step + 2.6 * MM, banner(simulated), **BANNER_STYLE)
     table = pd.DataFrame(drawn, columns=["row", "column", "side", "combination", "simulated"])
@@ -159,35 +150,6 @@ def draw_gallery_figure(gallery: str | Path, stem: str | Path, simulated: bool, 
     return table
 
 
-def first_channel(images: NDArray[Any]) -> Images:
-    """Drop all channels but the first: several windows shown at once would make colours that mean nothing."""
-    return np.asarray(images[:, 0] if images.ndim == 4 else images, np.uint8)
-
-
-def _wrap(text: str, width: float) -> str:
-    """Break each line of 6 pt text that is wider than `width` inches."""
-    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, int(width / CHARACTER)))
-
-
 def _height(title: str) -> float:
     """Give the room that a title needs above its image, inches."""
     return 3.1 * MM * (title.count("\n") + 1) if title else 0.0
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure whose one panel counts inches from its upper left corner."""
-    figure = Figure((width, height))
-    panel = figure.add_axes((0, 0, 1, 1))
-    panel.set(xlim=(0, width), ylim=(height, 0))
-    panel.axis("off")
-    return figure, panel
-
-
-def _place(panel: Axes, image: Images, x: float, y: float, side: float) -> None:
-    """Show one image with its upper left corner at (x, y), `side` inches wide."""
-    bottom = y + side * image.shape[0] / image.shape[1]
-    picture = AxesImage(
-        panel, cmap="gray", norm=Normalize(0, 255), interpolation="nearest", extent=(x, x + side, bottom, y)
-    )
-    picture.set_data(image)
-    panel.add_image(picture)

@@ -82,6 +82,12 @@ def level_text(axis: str, level: int) -> str:
     return f"{level}²" if axis == "resolution" else f"{level:,}".replace(",", "\u202f")
 
 
+def kimg_text(kimg: float) -> str:
+    """Write a number of thousand images: ``0.06``, ``1.2``, ``24``, ``12 000``."""
+    text = f"{kimg:.2f}" if kimg < 1 else f"{kimg:.1f}" if kimg < 10 else f"{kimg:,.0f}"
+    return text.replace(",", "\u202f")
+
+
 def summarise(metrics: pd.DataFrame, finding: str = "mean") -> pd.DataFrame:
     """Put AUROC, utility gap and retention of each source side by side.
 

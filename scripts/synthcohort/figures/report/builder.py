@@ -14,6 +14,7 @@ from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
 from synthcohort.figures.report import sections
 from synthcohort.figures.report.answer import answers, lead_sentence
+from synthcohort.figures.report.generators import alarms, generator_table
 from synthcohort.figures.report.inputs import ReportInputs
 from synthcohort.figures.style import TWO_COLUMNS
 
@@ -54,6 +55,7 @@ def build_report(inputs: ReportInputs) -> str:
     confidence = inputs.study.statistics.confidence
     found = answers(inputs.metrics, confidence)
     simulated = [cohort.info.simulated for cohort in inputs.cohorts]
+    raised = alarms(inputs.generators)
     return environment.get_template("template.html").render(
         style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),
         study=inputs.study,
@@ -62,14 +64,18 @@ def build_report(inputs: ReportInputs) -> str:
         all_simulated=all(simulated),
         any_simulated=any(simulated),
         lead=lead_sentence(found),
+        alarm=raised[0] if raised else "",
         answers=found,
         interval_sentence=captions.interval_sentence(inputs.metrics, confidence),
         results=sections.results_table(inputs.metrics),
         main_figures=_axis_figures(inputs) + _finding_figures(inputs),
         picture_figures=_picture_figures(inputs) if inputs.internal else [],
+        samples_figures=_samples_figures(inputs),
         training_figures=[
-            _show(stem, captions.training_words(subject), ".svg") for subject, stem in inputs.training_figures.items()
+            _show(stem, captions.training_words(*subject), ".svg") for subject, stem in inputs.training_figures.items()
         ],
+        generators=generator_table(inputs.generators, inputs.study.stop_rule.patience > 0),
+        generator_note=captions.GENERATOR_NOTE,
         cohorts=[
             (cohort.info, sections.cohort_table(cohort), sections.rejection_table(cohort)) for cohort in inputs.cohorts
         ],
@@ -115,6 +121,19 @@ def _picture_figures(inputs: ReportInputs) -> list[Shown]:
         for (cohort, experiment, source), stem in inputs.gallery_figures.items()
     ]
     return galleries + sheets
+
+
+def _samples_figures(inputs: ReportInputs) -> list[Shown]:
+    """Show samples over training; a page to be shared does without those of generators that may copy patients."""
+    simulated = {cohort.info.cohort: cohort.info.simulated for cohort in inputs.cohorts}
+    shown = []
+    for key, stem in inputs.samples_figures.items():
+        runs = [run for run in inputs.generators if (run.cohort, run.experiment, run.family) == key]
+        copies = any(run.began is not None for run in runs)
+        grows = any(len(run.card.get("stages", [])) > 1 for run in runs)
+        if inputs.internal or not copies:
+            shown.append(_show(stem, captions.samples_words(*key, simulated[key[0]], grows, copies), ".png"))
+    return shown
 
 
 def _show(stem: Path, words: Words, suffix: str) -> Shown:

@@ -63,16 +63,17 @@ def read_benchmarks(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``rule``, ``seconds`` (wall time) and ``memory_mb`` (largest resident memory; NaN where the job was too short
-        to be sampled). The rules only: job names are left out.
+        ``rule``, ``job``, ``seconds`` (wall time) and ``memory_mb`` (largest resident memory; NaN where the job was too
+        short to be sampled).
     """
     rows = []
     for path in sorted(Path(folder).glob("*/*.tsv")):
         table = pd.read_csv(path, sep="\t")
         for column in ("s", "max_rss"):
             table[column] = pd.to_numeric(table[column], errors="coerce")
-        rows.append({"rule": path.parent.name, "seconds": table["s"].sum(), "memory_mb": table["max_rss"].max()})
-    return pd.DataFrame(rows, columns=["rule", "seconds", "memory_mb"])
+        names = {"rule": path.parent.name, "job": path.stem}
+        rows.append({**names, "seconds": table["s"].sum(), "memory_mb": table["max_rss"].max()})
+    return pd.DataFrame(rows, columns=["rule", "job", "seconds", "memory_mb"])
 
 
 def cost_table(benchmarks: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from synthcohort.core.config import Study
 from synthcohort.core.store import StoreInfo
 from synthcohort.figures.report.facts import machine_facts, software_versions
+from synthcohort.figures.report.generators import GeneratorRun
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,15 @@ class ReportInputs:
     finding_figures : mapping
         Experiment → stem.
     training_figures : mapping
-        Subject in words → stem.
+        (cohort, axis) → stem.
+    samples_figures : mapping
+        (cohort, experiment, family) → stem: samples over training.
     gallery_figures : mapping
         (cohort, experiment, source) → stem. Internal.
     cohort_figures : mapping
         Cohort → stem. Internal.
+    generators : list of GeneratorRun
+        Every trained generator.
     benchmarks : pandas.DataFrame
         What `read_benchmarks` gives; may be empty.
     digests : mapping
@@ -86,9 +91,11 @@ class ReportInputs:
     cohorts: list[CohortInputs]
     axis_figures: Mapping[str, Path]
     finding_figures: Mapping[str, Path] = field(default_factory=dict)
-    training_figures: Mapping[str, Path] = field(default_factory=dict)
+    training_figures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    samples_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     gallery_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     cohort_figures: Mapping[str, Path] = field(default_factory=dict)
+    generators: list[GeneratorRun] = field(default_factory=list)
     benchmarks: pd.DataFrame = field(default_factory=pd.DataFrame)
     digests: Mapping[str, str] = field(default_factory=dict)
     internal: bool = True

@@ -1,7 +1,6 @@
 """The report's tables and lists, ready to be laid out: everything is text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,27 +11,14 @@ from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.numbers import NOT_TRAINED, summarise
 from synthcohort.figures.report.answer import headline
 from synthcohort.figures.report.facts import cost_table
+from synthcohort.figures.report.generators import alarms
 from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
+from synthcohort.figures.report.table import Table, duration, whole
 
 SIDES = {"train": "Training", "valid": "Validation", "test": "Test"}
 NOT_SHOWN = "(path not shown)"
 PRIVACY_METRICS = {"attack_auroc", "attack_tpr", "authenticity"}
 FIDELITY_METRICS = {"frechet_distance", "kid", "precision", "recall", "density", "coverage"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; every column but the first `words` is aligned as numbers."""
-
-    caption: str
-    columns: list[str]
-    rows: list[list[str]]
-    words: int = 1
-
-
-def whole(number: float) -> str:
-    """Write a count with narrow spaces between thousands."""
-    return f"{int(number):,}".replace(",", "\u202f")
 
 
 def cohort_table(cohort: CohortInputs) -> Table:
@@ -118,14 +104,6 @@ def costs(benchmarks: pd.DataFrame) -> Table | None:
     return Table("Time and memory per rule", ["Rule", "Jobs", "Time, sum", "Longest job", "Peak memory"], rows)
 
 
-def duration(seconds: float) -> str:
-    """Write a duration: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _memory(megabytes: float) -> str:
     return "–" if pd.isna(megabytes) else f"{whole(round(megabytes))} MB"
 
@@ -138,6 +116,8 @@ def config_text(study: Study) -> str:
             cohort["dicom"] |= {"folder": NOT_SHOWN, "labels": NOT_SHOWN}
     if config["classifier"]["weights"] not in ("none", "download"):
         config["classifier"]["weights"] = NOT_SHOWN
+    if config["stop_rule"]["features"] not in ("guide", "download"):
+        config["stop_rule"]["features"] = NOT_SHOWN
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 
@@ -161,6 +141,9 @@ def limits(inputs: ReportInputs) -> list[str]:
     if untrained:
         found.append(f"Not trained long enough to be judged on every cohort: {', '.join(untrained)}.")
     found += _not_averaged(inputs, top)
+    raised = alarms(inputs.generators)
+    if raised:
+        found.append(raised[1])
     measured = set(inputs.metrics["metric"])
     if not measured & FIDELITY_METRICS:
         found.append("How real the synthetic images look is shown at most as pictures, not measured in this report.")

@@ -1,0 +1,157 @@
+"""What each generator cost, which state of it was kept, and whether it copies training images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from synthcohort.core.atomic import read_json
+from synthcohort.core.plan import REAL, Plan
+from synthcohort.figures.captions import alarm_sentences
+from synthcohort.figures.numbers import kimg_text
+from synthcohort.figures.report.table import Table, duration
+from synthcohort.figures.style import display_name
+from synthcohort.measures.distances import COPY_ALARM
+
+SLACK = 1e-6  # kimg, for rounding
+
+
+@dataclass(frozen=True)
+class GeneratorRun:
+    """One trained generator.
+
+    Attributes
+    ----------
+    cohort, experiment, family, replicate : str
+    card : mapping
+        generator.json.
+    history : pandas.DataFrame
+        history.csv: at least ``kimg``; ``copied``, blank between evaluations; ``stage`` where the family grows.
+    seconds : float
+        Wall time of training: of all its stages and, for a guided generator, of its guide; NaN where not measured.
+    guide_seconds : float
+        The guide's part; 0 without one.
+    """
+
+    cohort: str
+    experiment: str
+    family: str
+    replicate: str
+    card: Mapping[str, Any]
+    history: pd.DataFrame
+    seconds: float = float("nan")
+    guide_seconds: float = 0.0
+
+    @classmethod
+    def read(cls, folder: str | Path, plan: Plan, benchmarks: pd.DataFrame) -> "GeneratorRun":
+        """Read ``…/{cohort}/{experiment}/{family}/{replicate}``; `benchmarks` as `read_benchmarks` gives them."""
+        folder = Path(folder)
+        cohort, experiment, family, replicate = folder.parts[-4:]
+        card = read_json(folder / "generator.json")
+        history = pd.read_csv(folder / "history.csv")
+        seconds = job_seconds(benchmarks, training_jobs(plan, cohort, experiment, family, replicate))
+        guide = 0.0
+        if card["guided"] or plan.generator(family).candidates > 1:
+            guide = job_seconds(benchmarks, [("train_classifier", f"{cohort}-{experiment}-{REAL}-{replicate}")])
+        return cls(cohort, experiment, family, replicate, card, history, seconds + guide, guide)
+
+    @property
+    def looks(self) -> pd.DataFrame:
+        """``kimg`` and ``copied`` of each evaluation; of a growth only those of its last stage."""
+        if "copied" not in self.history:
+            return pd.DataFrame({"kimg": [], "copied": []})
+        rows = self.history.dropna(subset="copied")
+        if "stage" in rows:
+            rows = rows[rows["stage"] == self.history["stage"].max()]
+        return rows[["kimg", "copied"]]
+
+    @property
+    def copied(self) -> float | None:
+        """Estimated share of the kept state's samples that copy a training image; None where it was not looked at."""
+        before = self.looks.loc[self.looks["kimg"] <= self.card["kimg"] + SLACK, "copied"]
+        return float(before.iloc[-1]) if len(before) else self.card["copied"]
+
+    @property
+    def began(self) -> float | None:
+        """After how many kimg it first copied enough for the alarm; None where it never did."""
+        alarms = self.looks.loc[self.looks["copied"] >= COPY_ALARM, "kimg"]
+        return float(alarms.iloc[0]) if len(alarms) else None
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the memorisation alarm was raised before, or with, the state that was kept."""
+        return self.began is not None and self.began <= self.card["kimg"] + SLACK
+
+
+def training_jobs(plan: Plan, cohort: str, experiment: str, family: str, replicate: str) -> list[tuple[str, str]]:
+    """Name the rule and job of everything that a generator's training took, as its benchmarks are named."""
+    if family not in plan.growing:
+        return [("train_generator", f"{cohort}-{experiment}-{family}-{replicate}")]
+    return [
+        ("train_stage", f"{cohort}-{home}-{family}-{replicate}-{side:03d}")
+        for home, side in plan.stages(cohort, experiment, family)
+    ]
+
+
+def job_seconds(benchmarks: pd.DataFrame, jobs: list[tuple[str, str]]) -> float:
+    """Add up the seconds of jobs; NaN where one of them was not measured."""
+    measured = benchmarks.set_index(["rule", "job"])["seconds"]
+    return float(measured.reindex(jobs).sum(skipna=False))
+
+
+def generator_table(generators: list[GeneratorRun], stops: bool) -> Table | None:
+    """Cost, kept state and copies of each generator; None where there are none.
+
+    Parameters
+    ----------
+    generators : list of GeneratorRun
+    stops : bool
+        Whether the stop rule is on.
+    """
+    if not generators:
+        return None
+    several = len({run.replicate for run in generators}) > 1
+    rows = []
+    for run in generators:
+        names = [run.cohort, run.experiment, run.family, *([run.replicate] if several else [])]
+        kimg = [kimg_text(run.card["trained_kimg"]), kimg_text(run.card["kimg"])]
+        guide = _time(run.guide_seconds) if run.guide_seconds else "–"
+        rows.append([*names, _end(run, stops), _copies(run), *kimg, _time(run.seconds), guide])
+    names = ["Cohort", "Experiment", "Family", *(["Replicate"] if several else []), "Ended; state kept", "Copies"]
+    columns = [*names, "kimg trained", "kimg kept", "Training time", "of it guide"]
+    return Table("What each generator cost and kept", columns, rows, words=len(names))
+
+
+def _end(run: GeneratorRun, stops: bool) -> str:
+    end = "early" if run.card["stopped_early"] else "full length"
+    metric = run.card["stop_metric"]
+    if not (stops and metric):
+        return f"{end}; the last"
+    return f"{end}; lowest {display_name(metric)}, {run.card['stop_features']}"
+
+
+def _copies(run: GeneratorRun) -> str:
+    if run.copied is None:
+        return "not looked for"
+    share = f"{max(0.0, run.copied):.1%}"
+    if run.began is None:
+        return share
+    began = f"at {kimg_text(run.began)} kimg"
+    return f"ALARM {began}; {share} when kept" if run.alarm else f"{share} (alarm {began}, after the kept state)"
+
+
+def _time(seconds: float) -> str:
+    return "–" if pd.isna(seconds) else duration(seconds)
+
+
+def alarms(generators: list[GeneratorRun]) -> tuple[str, str] | None:
+    """Say which generators copy training images: a sentence for the answer and one for the limits; None without any."""
+    raised: dict[tuple[str, str, str], list[GeneratorRun]] = {}
+    for run in generators:
+        if run.alarm:
+            raised.setdefault((run.cohort, run.experiment, run.family), []).append(run)
+    if not raised:
+        return None
+    return alarm_sentences([(*key, max(run.copied or 0.0 for run in runs)) for key, runs in raised.items()])
