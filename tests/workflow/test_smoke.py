@@ -1,6 +1,7 @@
 """The whole workflow on the smoke study: what stands at the end, what reruns, what does not."""
 
 import copy
+import json
 import re
 
 import numpy as np
@@ -89,15 +90,37 @@ def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> No
     assert not {"draw", "preprocess", "train_classifier", "train_generator", "sample", "gallery"} & rules
 
 
+def generator_config(config: dict, family: str) -> dict:
+    return next(entry for entry in config["generators"] if entry["family"] == family)
+
+
 def test_a_longer_training_at_one_resolution_trains_nothing_at_another(smoke, monkeypatch) -> None:
     changed = copy.deepcopy(smoke.config)
-    changed["generators"][0]["kimg"] = {16: 2, 8: 1}
+    generator_config(changed, "r3-gan")["kimg"] = {16: 2, 8: 1}
     monkeypatch.setattr(smoke, "config", changed)
     output = smoke.run("--dry-run")
     assert set(re.findall("Training r3-gan on (.+)", output)) == {
         "head-phantom resolution-016",
         "chest-phantom resolution-016",
     }
+    assert not re.findall("Growing", output)
+
+
+def test_the_levels_of_a_resolution_axis_share_the_stages_of_a_growth(smoke, monkeypatch) -> None:
+    cohort = smoke.results / "cohorts/head-phantom"
+    stages = sorted(path.parent.relative_to(cohort) for path in cohort.glob("*/prog-gan/r0/stage-*/generator.json"))
+    assert [str(stage) for stage in stages] == [
+        "resolution-008/prog-gan/r0/stage-008",
+        "resolution-016/prog-gan/r0/stage-016",
+    ]
+    grown = json.loads((cohort / "resolution-016/prog-gan/r0/generator.json").read_text())
+    assert grown["stages"] == [8, 16]
+    assert grown["trained_kimg"] == pytest.approx(1.0, abs=0.05)
+    changed = copy.deepcopy(smoke.config)
+    generator_config(changed, "prog-gan")["from_scratch"] = True
+    monkeypatch.setattr(smoke, "config", changed)
+    again = set(re.findall("Growing prog-gan to (.+)", smoke.run("--dry-run")))
+    assert again == {"008 on head-phantom resolution-016", "016 on head-phantom resolution-016"}
 
 
 def test_logs_have_status_lines(smoke) -> None:
