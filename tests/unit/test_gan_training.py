@@ -23,7 +23,7 @@ from synthcohort.core.config import StopRule
 from synthcohort.core.errors import UserError
 from synthcohort.core.job import job_errors
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
-from synthcohort.gan import trainer
+from synthcohort.gan import loop
 from synthcohort.gan.augment import KINDS
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.features import GuideFeatures
@@ -164,7 +164,7 @@ def test_killed_training_resumes_and_ends_in_the_same_bytes(
         train(store, tmp_path / name, guide=guide, family=family, augmentations=KINDS, augmentation=None, kimg=1.6)
 
     start("whole")
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     # A forked process is as real to SIGKILL as any, and needs no second import of torch.
     process = multiprocessing.get_context("fork").Process(target=start, args=("killed",))
     process.start()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -60,8 +61,6 @@ class Snapshots:
             ``noise_walk`` and ``label_walk`` uint8 ``[steps, C, H, W]``: from one noise vector to another under the
             most frequent combination, and from that combination to the next under one noise vector.
         """
-        import pandas as pd
-
         names = combination_names(pd.DataFrame(self.combinations, columns=findings))
         noise_walk, label_walk = walks(generator, self.combinations, self.seed)
         return {
