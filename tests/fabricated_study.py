@@ -1,5 +1,6 @@
 """A fabricated study for tests of figures and report: every number here is made up, none was measured."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,17 @@ import numpy as np
 import pandas as pd
 
 from synthcohort.audit.gallery import make_cohort_sheet, make_gallery
-from synthcohort.core.atomic import write_arrays
+from synthcohort.core.atomic import write_arrays, write_json
 from synthcohort.core.config import Study
+from synthcohort.core.plan import Plan
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.bars import averaged_findings, draw_finding_figure
 from synthcohort.figures.curves import draw_training_figure
 from synthcohort.figures.gallery import draw_cohort_figure, draw_gallery_figure
 from synthcohort.figures.report import CohortInputs, ReportInputs, read_benchmarks
+from synthcohort.figures.report.generators import GeneratorRun
+from synthcohort.figures.samples import draw_samples_figure
 
 HEAD = {
     "epidural": "Epidural",
@@ -34,6 +38,7 @@ CHEST = {
 }
 COHORTS = {"head-phantom": HEAD, "chest-phantom": CHEST}
 SKILL = {"real": 1.0, "r3-gan": 0.78, "cpd-gan": 0.6, "prog-gan": 0.04}
+FAMILIES = ["prog-gan", "cpd-gan", "r3-gan"]
 LEVELS = {"resolution": ["016", "032"], "classes": ["002", "004", "006"], "samples": ["00050", "00200", "00800"]}
 
 
@@ -78,7 +83,14 @@ def study(**changes: Any) -> Study:
             {"name": "head-phantom", "phantom": {"anatomy": "head"}},
             {"name": "chest-phantom", "phantom": {"anatomy": "chest"}},
         ],
-        "axes": [{"axis": axis, "levels": [int(level) for level in levels]} for axis, levels in LEVELS.items()],
+        "axes": [
+            {
+                "axis": axis,
+                "levels": [int(level) for level in levels],
+                "families": FAMILIES if axis == "resolution" else FAMILIES[-1:],
+            }
+            for axis, levels in LEVELS.items()
+        ],
     }
     return Study.model_validate(config | changes)
 
@@ -135,37 +147,105 @@ def store(folder: Path, cohort: str = "head-phantom", count: int = 300, seed: in
     return ImageStore(folder)
 
 
-def history(path: Path, seed: int = 0, ticks: int = 40) -> Path:
-    """A generator's history.csv."""
-    rng = np.random.default_rng(seed)
+def history(
+    family: str = "r3-gan", sides: tuple[int, ...] = (32,), ticks: int = 40, copied: float = 0.0
+) -> pd.DataFrame:
+    """A generator's history.csv; every fourth tick is evaluated, and half-way on a share `copied` copies."""
+    rng = np.random.default_rng(sum(sides) + len(family))
     kimg = np.arange(1, ticks + 1) * 2.0
     falling = np.exp(-kimg / 30)
+    evaluated = np.arange(ticks) % 4 == 3
     table = pd.DataFrame(
         {
             "tick": np.arange(1, ticks + 1),
             "kimg": kimg,
-            "seconds": kimg * 3,
-            "generator_loss": 0.7 + falling + rng.normal(0, 0.05, ticks),
-            "discriminator_loss": 0.6 - 0.2 * falling + rng.normal(0, 0.05, ticks),
-            "r1": falling + rng.gamma(2, 0.02, ticks),
-            "r2": falling + rng.gamma(2, 0.02, ticks),
-            "kid": np.where(np.arange(ticks) % 4 == 3, falling, np.nan),
-            "learning_rate": 0.001,
+            "loss_discriminator": 0.6 - 0.2 * falling + rng.normal(0, 0.05, ticks),
+            "score_real": rng.normal(1, 0.1, ticks),
+            "score_fake": rng.normal(-1, 0.1, ticks),
+            "penalty": falling + rng.gamma(2, 0.02, ticks),
         }
     )
-    table.to_csv(path, index=False)
-    return path
+    if family == "prog-gan":
+        stage = np.arange(ticks) * len(sides) // ticks
+        table["label_loss_real"] = table["label_loss_fake"] = 1 + falling + rng.normal(0, 0.05, ticks)
+        table["fade"] = np.minimum(1, rng.random(ticks) + 0.5)
+        table["stage"] = np.array(sides)[stage]
+    table["augmentation"] = 0.1 * (1 - falling)
+    table["overfitting"] = rng.normal(0, 0.1, ticks)
+    table["copied"] = np.where(evaluated, np.where(kimg > ticks, copied, 0.0), np.nan)
+    table["kid"] = np.where(evaluated, falling * (1.2 - SKILL[family]), np.nan)
+    return table
 
 
-def benchmarks(folder: Path) -> Path:
-    """Snakemake's benchmark files of a few jobs; one job was too short for its memory to be sampled."""
+def samples(sides: tuple[int, ...] = (32,), findings: dict[str, str] = HEAD) -> dict[str, np.ndarray]:
+    """A generator's samples.npz: three states of each resolution, four combinations, two images each."""
+    table = records(findings, count=10)
+    grids = []
+    for number, side in enumerate(side for side in sides for _ in range(3)):
+        scale = sides[-1] // side
+        images = pictures(table, findings, side, number)[:8].repeat(scale, -1).repeat(scale, -2)
+        grids.append(images.reshape(4, 2, *images.shape[1:]))
+    walk = pictures(table, findings, sides[-1], 1)[:9]
+    names = ["no_finding", *list(findings)[:2], "+".join(list(findings)[:3])]
+    kimg = 80.0 * np.arange(1, len(grids) + 1) / len(grids)
+    return {
+        "kimg": kimg,
+        "grids": np.stack(grids),
+        "combinations": np.array(names),
+        "noise_walk": walk,
+        "label_walk": walk[::-1],
+    }
+
+
+def card(family: str = "r3-gan", sides: tuple[int, ...] = (32,), **changes: Any) -> dict[str, Any]:
+    """A generator's generator.json, as far as the report reads it."""
+    given = {
+        "family": family,
+        "resolution": sides[-1],
+        "kimg": 72.0,
+        "trained_kimg": 80.0,
+        "stopped_early": family == "cpd-gan",
+        "stop_metric": "kid",
+        "stop_features": "guide (small)",
+        "copied": 0.0,
+        "guided": family == "r3-gan",
+    }
+    return given | ({"stages": list(sides)} if family == "prog-gan" else {}) | changes
+
+
+def generator(folder: Path, copied: float = 0.0) -> Path:
+    """Write what a generator leaves in ``{cohort}/{experiment}/{family}/{replicate}``, as far as it is shown."""
+    cohort, experiment, family, _ = folder.parts[-4:]
+    side = int(experiment.rpartition("-")[2]) if experiment.startswith("resolution") else 16
+    sides = tuple(stage for stage in (8, 16, 32) if stage <= side) if family == "prog-gan" else (side,)
+    folder.mkdir(parents=True)
+    write_json(folder / "generator.json", card(family, sides, copied=copied))
+    history(family, sides, copied=copied).to_csv(folder / "history.csv", index=False)
+    write_arrays(folder / "samples.npz", samples(sides, COHORTS[cohort]))
+    return folder
+
+
+def benchmarks(folder: Path, jobs: Mapping[str, tuple[float, str]]) -> Path:
+    """Snakemake's benchmark files: rule/job → seconds and memory in MB (``-`` where a job was too short for it)."""
     head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
-    jobs = {"train_generator/a": (300.5, "810.2"), "train_generator/b": (61.0, "790.0"), "split/a": (0.4, "-")}
     for name, (seconds, memory) in jobs.items():
         path = folder / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{head}\n{seconds}\t0:00:00\t{memory}\t0\t0\t0\t0\t0\t99.0\t1.0\n")
     return folder
+
+
+def study_benchmarks(folder: Path, plan: Plan) -> pd.DataFrame:
+    """Benchmarks of every training of the study: a guide took 20 s, a stage 100 s, any other generator 300.5 s."""
+    jobs: dict[str, tuple[float, str]] = {"split/head-phantom": (0.4, "-")}
+    for name in plan.expand("{cohort}-{experiment}-{source}-{replicate}"):
+        if "-real-" in name:
+            jobs[f"train_classifier/{name}"] = (20.0, "700.1")
+        elif "prog-gan" in name:
+            jobs |= {f"train_stage/{name}-{side:03d}": (100.0, "900.0") for side in (8, 16, 32)}
+        else:
+            jobs[f"train_generator/{name}"] = (300.5, "810.2")
+    return read_benchmarks(benchmarks(folder, jobs))
 
 
 def experiments(cohort: str) -> pd.DataFrame:
@@ -222,18 +302,37 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
         draw_axis_figure(table, axis, figures / axis)
     averaged = averaged_findings({item.info.cohort: item.experiments for item in cohorts}, "resolution-032")
     draw_finding_figure(table, "resolution-032", figures / "findings", averaged, HEAD | CHEST)
-    histories = {f"head-phantom resolution-0{side}": history(folder / f"{side}.csv", side) for side in (16, 32)}
-    draw_training_figure(histories, figures / "training")
+    plan = Plan(study())
+    run_folders = [
+        generator(Path(path), copied=0.25 * path.endswith("chest-phantom/samples-00050/r3-gan/r0"))
+        for path in plan.expand_generators(f"{folder}/cohorts/{{cohort}}/{{experiment}}/{{source}}/{{replicate}}")
+    ]
+    for axis in ("resolution", "samples"):
+        of_axis = [path for path in run_folders if path.parts[-4] == "chest-phantom" and axis in path.parts[-3]]
+        draw_training_figure(
+            {path.parts[-3:]: path / "history.csv" for path in of_axis}, axis, figures / f"training-{axis}"
+        )
+    samples_figures = {}
+    for family in FAMILIES:
+        key = ("head-phantom", "resolution-032", family)
+        samples_figures[key] = figures / f"samples-{family}"
+        run = folder.joinpath("cohorts", *key, "r0", "samples.npz")
+        draw_samples_figure(run, samples_figures[key], f"{family} on head-phantom, resolution-032", True)
+    measured = study_benchmarks(folder / "benchmarks", plan)
     given: dict[str, Any] = {
         "study": study(),
         "metrics": table,
         "cohorts": cohorts,
         "axis_figures": {axis: figures / axis for axis in LEVELS},
         "finding_figures": {"resolution-032": figures / "findings"},
-        "training_figures": {"r3-gan": figures / "training"},
+        "training_figures": {
+            ("chest-phantom", axis): figures / f"training-{axis}" for axis in ("resolution", "samples")
+        },
+        "samples_figures": samples_figures,
+        "generators": [GeneratorRun.read(path, plan, measured) for path in run_folders],
         "gallery_figures": galleries,
         "cohort_figures": sheets,
-        "benchmarks": read_benchmarks(benchmarks(folder / "benchmarks")),
+        "benchmarks": measured,
         "digests": {f"{cohort} store": "0123456789abcdef" * 4 for cohort in COHORTS},
     }
     return ReportInputs(**(given | changes))

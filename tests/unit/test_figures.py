@@ -18,7 +18,6 @@ from synthcohort.core.errors import UserError
 from synthcohort.figures import captions
 from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.bars import averaged_findings, draw_finding_figure, finding_table
-from synthcohort.figures.curves import draw_training_figure
 from synthcohort.figures.gallery import contact_sheet, draw_gallery_figure
 from synthcohort.figures.numbers import select, summarise
 from synthcohort.figures.report import CohortInputs, ReportInputs, build_report, read_benchmarks
@@ -173,24 +172,6 @@ def test_figures_and_report_say_so_when_test_patients_are_too_few(metrics: pd.Da
     )
     assert "There are too few test patients to say" in page
     assert not re.search(r"\bnan\b", re.sub('src="[^"]*"', "", page))
-
-
-def test_training_figure_draws_every_quantity_but_times(tmp_path: Path) -> None:
-    history = made_up.history(tmp_path / "history.csv", ticks=8)
-    table = draw_training_figure({"run": history}, tmp_path / "training")
-    quantities = ["generator_loss", "discriminator_loss", "r1", "r2", "kid"]
-    assert table["quantity"].unique().tolist() == quantities
-    assert (table["quantity"] == "kid").sum() == 2  # evaluated every fourth tick only
-    assert table["value"].notna().all()
-
-
-def test_training_figure_refuses_what_is_no_history(tmp_path: Path) -> None:
-    pd.DataFrame({"epoch": [1], "loss": [0.5]}).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(UserError, match="run lacks the column 'kimg'"):
-        draw_training_figure({"run": tmp_path / "a.csv"}, tmp_path / "training")
-    pd.DataFrame({"kimg": [1.0], "seconds": [0.5]}).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(UserError, match="holds a quantity"):
-        draw_training_figure({"run": tmp_path / "a.csv"}, tmp_path / "training")
 
 
 # Galleries
@@ -388,7 +369,8 @@ def test_rejections_are_counted_by_reason(metrics: pd.DataFrame, tmp_path: Path)
 
 
 def test_costs_add_up(tmp_path: Path) -> None:
-    table = cost_table(read_benchmarks(made_up.benchmarks(tmp_path))).set_index("rule")
+    jobs = {"train_generator/a": (300.5, "810.2"), "train_generator/b": (61.0, "790.0"), "split/a": (0.4, "-")}
+    table = cost_table(read_benchmarks(made_up.benchmarks(tmp_path, jobs))).set_index("rule")
     assert table.loc["train_generator"].tolist() == [2, 361.5, 300.5, 810.2]
     assert table.loc["split", "jobs"] == 1
     assert np.isnan(table.loc["split", "memory_mb"])
@@ -398,10 +380,11 @@ def test_costs_add_up(tmp_path: Path) -> None:
 
 def test_config_is_shown_without_paths() -> None:
     own = {"name": "own", "dicom": {"folder": "/data/Doe_John", "labels": "/data/Doe.csv"}}
-    study = made_up.study(cohorts=[own], classifier={"weights": "/home/doe/weights.pt"})
+    stop_rule = {"features": "/home/doe/inception.pt"}
+    study = made_up.study(cohorts=[own], classifier={"weights": "/home/doe/weights.pt"}, stop_rule=stop_rule)
     text = config_text(study)
     assert "oe" not in text.replace("does", "")
-    assert text.count("(path not shown)") == 3
+    assert text.count("(path not shown)") == 4
     assert "study: fabricated" in text
 
 

@@ -149,12 +149,13 @@ def training_words(cohort: str, axis: str) -> Words:
 
 
 GENERATOR_NOTE = (
-    "kimg: thousand real images shown, of a growing generator over all its stages. Training time is the wall time of "
-    "each job’s last run as Snakemake measured it: of all stages of a growing generator, also of those trained for a "
-    "lower level and shared with it, so that levels do not add up; and with the training of the guide, the classifier "
-    "of real images, where the generator learns from it or its samples are chosen by it. A stop rule alone that "
-    "measures in the guide’s features does not count it. Copies: estimated share of the kept state’s samples that "
-    f"copy a training image; from {COPY_ALARM:.0%} on the memorisation alarm is raised."
+    "Copies: estimated share of the kept state’s samples that copy a training image; from "
+    f"{COPY_ALARM:.0%} on the memorisation alarm is raised. Kept is the state with the lowest distance to real images "
+    "in the features named, or the last one. kimg: thousand real images shown, in a growing generator over all its "
+    "stages. Training time: wall time of each job’s last run as Snakemake measured it; of all stages of a growing "
+    "generator, also those trained for a lower level, so levels do not add up; and with the training of the guide (the "
+    "classifier of real images) where a generator learns from it or its samples are chosen by it. Where only the stop "
+    "rule looks at the guide’s features, its time is not counted."
 )
 
 

@@ -48,7 +48,7 @@ LOOKS = {
     "dp-gan": Look("#CC79A7", "v"),
 }
 SPARE_LOOKS = [Look("#E69F00", "P"), Look("#56B4E9", "X")]
-ACRONYMS = {"auroc", "kid", "fid"}
+SPELLINGS = {"auroc": "AUROC", "kid": "KID", "fid": "FID", "frechet": "Fréchet"}
 LINES = {"mix": "--", "pre": ":"}
 
 
@@ -68,7 +68,7 @@ def ordered_sources(sources: pd.Series) -> list[str]:
 
 def display_name(name: str) -> str:
     """Write a name for people where none is given: ``pleural_effusion`` → ``Pleural effusion``, ``kid`` → ``KID``."""
-    words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
+    words = [SPELLINGS.get(word, word) for word in name.split("_")]
     text = " ".join(words)
     return text[:1].upper() + text[1:]
 

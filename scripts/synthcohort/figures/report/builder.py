@@ -14,7 +14,7 @@ from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
 from synthcohort.figures.report import sections
 from synthcohort.figures.report.answer import answers, lead_sentence
-from synthcohort.figures.report.generators import alarms, generator_table
+from synthcohort.figures.report.generators import alarms, generator_tables
 from synthcohort.figures.report.inputs import ReportInputs
 from synthcohort.figures.style import TWO_COLUMNS
 
@@ -74,7 +74,7 @@ def build_report(inputs: ReportInputs) -> str:
         training_figures=[
             _show(stem, captions.training_words(*subject), ".svg") for subject, stem in inputs.training_figures.items()
         ],
-        generators=generator_table(inputs.generators, inputs.study.stop_rule.patience > 0),
+        generators=generator_tables(inputs.generators, inputs.study.stop_rule.patience > 0),
         generator_note=captions.GENERATOR_NOTE,
         cohorts=[
             (cohort.info, sections.cohort_table(cohort), sections.rejection_table(cohort)) for cohort in inputs.cohorts

@@ -101,8 +101,8 @@ def job_seconds(benchmarks: pd.DataFrame, jobs: list[tuple[str, str]]) -> float:
     return float(measured.reindex(jobs).sum(skipna=False))
 
 
-def generator_table(generators: list[GeneratorRun], stops: bool) -> Table | None:
-    """Cost, kept state and copies of each generator; None where there are none.
+def generator_tables(generators: list[GeneratorRun], stops: bool) -> list[Table]:
+    """Cost, kept state and copies of each generator, a table per cohort.
 
     Parameters
     ----------
@@ -110,26 +110,28 @@ def generator_table(generators: list[GeneratorRun], stops: bool) -> Table | None
     stops : bool
         Whether the stop rule is on.
     """
-    if not generators:
-        return None
-    several = len({run.replicate for run in generators}) > 1
-    rows = []
-    for run in generators:
-        names = [run.cohort, run.experiment, run.family, *([run.replicate] if several else [])]
-        kimg = [kimg_text(run.card["trained_kimg"]), kimg_text(run.card["kimg"])]
-        guide = _time(run.guide_seconds) if run.guide_seconds else "–"
-        rows.append([*names, _end(run, stops), _copies(run), *kimg, _time(run.seconds), guide])
-    names = ["Cohort", "Experiment", "Family", *(["Replicate"] if several else []), "Ended; state kept", "Copies"]
-    columns = [*names, "kimg trained", "kimg kept", "Training time", "of it guide"]
-    return Table("What each generator cost and kept", columns, rows, words=len(names))
+    several = ["Replicate"] if len({run.replicate for run in generators}) > 1 else []
+    words = ["Experiment", "Family", *several, "Copies", "Ended; state kept by"]
+    tables = []
+    for cohort in dict.fromkeys(run.cohort for run in generators):
+        rows = []
+        for run in generators:
+            if run.cohort == cohort:
+                names = [run.experiment, run.family, *([run.replicate] if several else [])]
+                kimg = f"{kimg_text(run.card['kimg'])} of {kimg_text(run.card['trained_kimg'])}"
+                guide = _time(run.guide_seconds) if run.guide_seconds else "–"
+                rows.append([*names, _copies(run), _end(run, stops), kimg, _time(run.seconds), guide])
+        columns = [*words, "kimg kept", "Training time", "of it guide"]
+        caption = f"What each generator of {cohort} cost and kept"
+        tables.append(Table(caption, columns, rows, words=len(words)))
+    return tables
 
 
 def _end(run: GeneratorRun, stops: bool) -> str:
+    """Say whether training ended early, and which distance in whose features chose the state that was kept."""
     end = "early" if run.card["stopped_early"] else "full length"
     metric = run.card["stop_metric"]
-    if not (stops and metric):
-        return f"{end}; the last"
-    return f"{end}; lowest {display_name(metric)}, {run.card['stop_features']}"
+    return f"{end}; {display_name(metric)}, {run.card['stop_features']}" if stops and metric else f"{end}; last"
 
 
 def _copies(run: GeneratorRun) -> str:
@@ -138,8 +140,8 @@ def _copies(run: GeneratorRun) -> str:
     share = f"{max(0.0, run.copied):.1%}"
     if run.began is None:
         return share
-    began = f"at {kimg_text(run.began)} kimg"
-    return f"ALARM {began}; {share} when kept" if run.alarm else f"{share} (alarm {began}, after the kept state)"
+    began = f"{kimg_text(run.began)} kimg"
+    return f"ALARM: {share}, since {began}" if run.alarm else f"{share} (alarm later, at {began})"
 
 
 def _time(seconds: float) -> str:
