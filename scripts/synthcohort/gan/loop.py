@@ -204,7 +204,8 @@ class Trainer:
         write_csv(folder / "history.csv", pd.DataFrame(training.history))
         write_csv(folder / "timing.csv", pd.DataFrame(self.timing))
         write_arrays(folder / "samples.npz", self.snapshots.arrays(training.average, store.info.finding_names))
-        copied = [row["copied"] for row in training.history if "copied" in row]
+        kept = self.best.kimg if self.best.weights else training.kimg
+        copied = [row["copied"] for row in training.history if "copied" in row and row["kimg"] <= kept]
         write_json(
             folder / "generator.json",
             {
@@ -213,7 +214,7 @@ class Trainer:
                 "findings": [finding.model_dump() for finding in store.info.findings],
                 "resolution": training.settings.resolution,
                 "channels": store.info.channels,
-                "kimg": self.best.kimg if self.best.weights else training.kimg,
+                "kimg": kept,
                 "trained_kimg": training.kimg,
                 "stopped_early": self.stopped,
                 "stop_metric": self.watch.metric if self.watch is not None else "",
