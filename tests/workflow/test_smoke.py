@@ -29,17 +29,23 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
         for cohort in ("head-phantom", "chest-phantom")
         for experiment in ("resolution-008", "resolution-016", "classes-002", "samples-00006")
         for source in ("real", "r3-gan")
+    } | {
+        ("head-phantom", experiment, family)
+        for experiment in ("resolution-008", "resolution-016")
+        for family in ("prog-gan", "cpd-gan")
     }
     assert found == expected
     assert metrics["simulated"].all()
     values = metrics.dropna(subset=["value", "ci_low", "ci_high"])
     assert (values["ci_low"] <= values["value"] + 1e-9).mean() > 0.95
-    gap = metrics[(metrics["metric"] == "utility_gap") & (metrics["finding"] == "mean")].set_index(
-        ["cohort", "experiment"]
+    means = metrics[metrics["finding"] == "mean"]
+    gap, auroc = (
+        means[means["metric"] == metric].pivot_table(index=["cohort", "experiment"], columns="source", values="value")
+        for metric in ("utility_gap", "auroc")
     )
-    auroc = metrics[(metrics["metric"] == "auroc") & (metrics["finding"] == "mean")]
-    auroc = auroc.pivot_table(index=["cohort", "experiment"], columns="source", values="value")
-    np.testing.assert_allclose(gap["value"], (auroc["real"] - auroc["r3-gan"]).reindex(gap.index), atol=1e-12)
+    assert set(gap) == {"prog-gan", "cpd-gan", "r3-gan"}
+    for source in gap:
+        np.testing.assert_allclose(gap[source], (auroc["real"] - auroc[source]).reindex(gap.index), atol=1e-12)
 
 
 def test_no_patient_on_two_sides_and_test_images_are_real(smoke) -> None:
