@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from conftest import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("Snakefile", "config.yaml", "rules", "scripts", "profiles", "envs", "requirements.lock")
 
 
