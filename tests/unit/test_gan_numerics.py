@@ -210,7 +210,7 @@ def test_one_backward_pass_gives_both_players_of_r3_gan_their_gradients(channels
 
 
 def test_penalties_are_lazy_weighted_by_their_interval_and_decay() -> None:
-    settings = replace(SETTINGS, penalty=2.5)
+    settings = replace(SETTINGS, penalty=2.5, penalty_interval=4)
     gradients = {}
     for step, progress in ((1, 0.0), (4, 0.0), (4, 0.9)):
         players = make_players(1, guided=False)
