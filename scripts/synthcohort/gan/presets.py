@@ -67,7 +67,7 @@ R3_GAN = _presets(
     ],
 )
 
-# Widths of the paper's families: min(cap, base / 2^stage). λ is the published 10 throughout.
+# λ is the published 10 throughout.
 CPD_GAN = _presets(
     WassersteinSettings,
     [

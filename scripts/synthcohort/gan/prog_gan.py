@@ -4,12 +4,14 @@ The paper's other family (Odena et al. 2017 for the classifier). It is trained i
 over the networks of the one before, and its new layers fade in.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synthcohort.core.plan import FIRST_STAGE
 from synthcohort.gan.equalized import EqualizedConv2d, EqualizedLinear, append_deviation, double, pixel_norm
 from synthcohort.gan.family import Batch, Family, Players
 from synthcohort.gan.layers import activate
@@ -19,7 +21,6 @@ from synthcohort.gan.settings import WassersteinSettings
 from synthcohort.gan.wasserstein import wasserstein_backward
 
 BASE = 4  # side of the smallest feature map
-FIRST = 8  # side of the first stage's images
 
 
 def architecture(settings: WassersteinSettings, channels: int, findings: int) -> dict[str, Any]:
@@ -41,7 +42,7 @@ class Growing(nn.Module):
         super().__init__()
         self.sides = [BASE * 2**level for level in range(len(widths))]
         self.side = self.sides[-1]
-        self.grown = self.side > FIRST
+        self.grown = self.side > FIRST_STAGE
         self.register_buffer("fade", torch.ones(()))
 
 
@@ -134,7 +135,7 @@ def backward(players: Players, batch: Batch, settings: WassersteinSettings) -> d
         scores, logits = players.discriminator(images)
         return scores, settings.label_weight * label_loss(logits, batch.labels)
 
-    blended = Batch(**{**vars(batch), "images": blend(batch.images, fade)})
+    blended = replace(batch, images=blend(batch.images, fade))
     return wasserstein_backward(players, blended, settings, judge) | {"fade": batch.images.new_tensor(fade)}
 
 

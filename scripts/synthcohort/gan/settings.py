@@ -29,8 +29,8 @@ class Settings:
         Half-life of the averaged weights, in thousand images.
     horizontal_flip : bool
         Mirror real images at random.
-    augmentation : float
-        Probability with which each augmentation is applied to what the discriminator sees; 0 applies none.
+    augmentation : float, optional
+        Probability with which each augmentation is applied to what the discriminator sees; None adapts it.
     accumulation : int
         Parts that a batch is computed in, one after the other, to fit into memory.
     """
@@ -45,7 +45,7 @@ class Settings:
     latent: int = 64
     ema_kimg: float = 5.0
     horizontal_flip: bool = False
-    augmentation: float = 0.0
+    augmentation: float | None = 0.0
     accumulation: int = 1
 
 
