@@ -41,6 +41,7 @@ class Network(nn.Module):
     """
 
     name: str
+    head: nn.Module
 
     def __init__(self, channels: int, findings: Sequence[str], resolution: int) -> None:
         super().__init__()
@@ -55,8 +56,10 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, float32 ``[N, findings]``."""
-        raise NotImplementedError
+        """Logits, float32 ``[N, findings]``; the last layer computes in float32, as coarser scores would tie."""
+        pooled = self.pooled(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(pooled)
 
 
 class ResidualBlock(nn.Module):
@@ -118,12 +121,6 @@ class SmallNet(Network):
         """See `Network`; a map's positions are added with learnt weights, as findings have their places."""
         return (relu(self.norm(self.features(x)[-1])).float() * self.place).sum((2, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """See `Network`; the last layer computes in float32, as coarser scores would tie."""
-        pooled = self.pooled(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(pooled)
-
 
 class PlainNet(Network):
     """A network of another design than `SmallNet`, for judging what `SmallNet` helped to make.
@@ -168,12 +165,6 @@ class PlainNet(Network):
     def pooled(self, x: Tensor) -> Tensor:
         """See `Network`; the hidden layer."""
         return relu(self.hidden(self.features(x)[-1].flatten(1))).float()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `Network`."""
-        pooled = self.pooled(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.head(pooled)
 
 
 class DenseNet121(Network):
@@ -235,11 +226,10 @@ class DenseNet121(Network):
         """See `Network`."""
         return relu(self.net.features.norm5(self.features(x)[-1])).float().mean((2, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """See `Network`."""
-        pooled = self.pooled(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.net.classifier(pooled)
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """See `Network`; torchvision's own last layer."""
+        return self.net.classifier
 
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (SmallNet, PlainNet, DenseNet121)}
