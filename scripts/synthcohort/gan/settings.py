@@ -33,6 +33,8 @@ class Settings:
         Probability with which each augmentation is applied to what the discriminator sees; None adapts it.
     accumulation : int
         Parts that a batch is computed in, one after the other, to fit into memory.
+    beta2 : float
+        Of both Adam optimisers; their first moment is off.
     """
 
     resolution: int
@@ -47,6 +49,7 @@ class Settings:
     horizontal_flip: bool = False
     augmentation: float | None = 0.0
     accumulation: int = 1
+    beta2: float = 0.99
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class R3Settings(Settings):
         Weight γ of R1 and R2 on the features.
     """
 
+    beta2: float = 0.9
     blocks: int = 1
     penalty_interval: int = 8
     guide_weight: float = 0.25

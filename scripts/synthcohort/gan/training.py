@@ -80,7 +80,7 @@ class Training:
         self.players = Players(place(generator, self.device), place(discriminator, self.device), views)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, 0.99), fused=True)
+            torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, settings.beta2), fused=True)
             for network in (generator, discriminator)
         ]
 
