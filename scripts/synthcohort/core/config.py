@@ -190,8 +190,8 @@ class StopRule(Model):
     """Distances are measured in features of the guide, or of Inception-v3 ('download', or a path of its weights)."""
     images: Literal["validation", "training"] = "validation"
     """Real images that samples are compared with; the paper took the training images."""
-    samples: int = Field(2000, ge=100)
-    """Synthetic images per evaluation, and real ones at most."""
+    samples: int = Field(5000, ge=100)
+    """Real images per evaluation, at most, and about as many synthetic ones; the Fréchet distance needs 5000."""
     every: int = Field(4, ge=1)
     """Ticks (rows of history.csv) between two evaluations."""
     minimum: float = Field(0.6, ge=0, le=1)

@@ -5,8 +5,10 @@
 
 import json
 import textwrap
+import types
+import typing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel
@@ -15,6 +17,9 @@ from pydantic_core import PydanticUndefined
 
 from synthcohort.core.config import Study
 from synthcohort.core.load import inner_model
+
+NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
+PLURALS = {"text": "texts", "integer": "integers"}
 
 HEADER = """\
 # yaml-language-server: $schema=schema/config.schema.json
@@ -105,7 +110,7 @@ def markdown_tables() -> str:
         parts.append(f"## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n")
         parts.append("| key | type | default | meaning |\n|---|---|---|---|")
         rows = [
-            f"| `{name}` | {_type(field)} | {_default(field)} | {_description(field)} |"
+            f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_description(field)} |"
             for name, field in model.model_fields.items()
         ]
         parts.append("\n".join(rows) + "\n")
@@ -121,26 +126,21 @@ def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
     return found
 
 
-def _type(field: FieldInfo) -> str:
-    text = str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__
-    if "[" in str(field.annotation):
-        text = str(field.annotation)
-    inner = inner_model(field.annotation)
-    if inner is not None:
-        return f"list of {inner.__name__}" if text.startswith("list") else inner.__name__
-    if "Literal[" in text:
-        choices = text[text.index("Literal[") + 8 : text.rindex("]")].rstrip("]").replace("'", "")
-        return ("list of " if text.startswith("list") else "") + choices.replace(", ", " or ")
-    simple = {
-        "str": "text",
-        "int": "integer",
-        "float": "number",
-        "bool": "true or false",
-        "dict[int, float]": "integer: number",
-    }
-    if text.startswith("list"):
-        return "list of integers" if "int" in text else "list of texts"
-    return simple.get(text, text)
+def _type(annotation: Any) -> str:
+    """Name a field's type in words."""
+    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _type(inside[0])
+    if origin is Literal:
+        return " or ".join(map(str, inside))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_type(part) for part in inside if part is not types.NoneType)
+    if origin is dict:
+        return f"{_type(inside[0])}: {_type(inside[1])}"
+    if origin is list:
+        element = _type(inside[0])
+        return f"list of {PLURALS.get(element, element)}"
+    return NAMES.get(annotation, annotation.__name__)
 
 
 def _default(field: FieldInfo) -> str:

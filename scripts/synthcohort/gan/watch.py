@@ -67,13 +67,14 @@ class Watch:
     ) -> None:
         self.train, self.valid, self.features = train, valid, features
         self.reference: NDArray[np.float32] | None = None
-        count = rule.samples
+        count = COPY_SAMPLES
         if features is not None:
             images = {"validation": valid, "training": train}[rule.images]
             self.reference = feature_vectors(features, _blocks(images, images.spread(rule.samples)))
+            count = max(count, len(self.reference))
         large = self.reference is not None and len(self.reference) >= FRECHET_IMAGES
         self.metric = "" if features is None else "frechet_distance" if large else "kid"
-        self.labels = draw_labels(train.labels.cpu().numpy(), max(count, 2), seed)
+        self.labels = draw_labels(train.labels.cpu().numpy(), min(count, rule.samples), seed)
         self.seed = seed
         side = min(COPY_SIDE, train.side)
         positions = valid.spread(min(COPY_SAMPLES, len(train)))
