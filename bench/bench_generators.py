@@ -142,9 +142,11 @@ def plain_copy(training: Training) -> Training:
 
 
 def rate(step: Callable[[], Any], images: int) -> float:
-    """Images per second over some seconds, after a warm-up."""
-    for _ in range(3):
+    """Images per second over some seconds, after a warm-up of at least one step."""
+    start, steps = time.perf_counter(), 0
+    while steps < 1 or (steps < 3 and time.perf_counter() - start < SECONDS):
         step()
+        steps += 1
     start, steps = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < SECONDS:
         step()
