@@ -45,8 +45,8 @@ def main(snakemake):
 
 def figures_of(paths):
     """Find the stem of each figure, by what its name says after the first hyphen."""
-    stems = {Path(path).with_suffix("") for path in paths}
-    return {stem.name.split("-", 1)[1]: stem for stem in sorted(stems)}
+    stems = dict.fromkeys(Path(path).with_suffix("") for path in paths)
+    return {stem.name.split("-", 1)[1]: stem for stem in stems}
 
 
 run_job(snakemake, main)

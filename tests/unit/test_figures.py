@@ -424,6 +424,26 @@ def test_shareable_report_holds_no_pictures_of_the_cohort(metrics: pd.DataFrame,
     assert "data:image/png" not in shareable
 
 
+def test_the_best_familys_images_at_the_highest_level_come_first(metrics: pd.DataFrame, tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "sheet.png")
+    metrics = metrics.copy()
+    gaps = (metrics["metric"] == "utility_gap") & (metrics["finding"] == "mean") & (metrics["cohort"] == "head-phantom")
+    for source, gap in {"prog-gan": 0.3, "cpd-gan": 0.01, "r3-gan": 0.1}.items():
+        metrics.loc[gaps & (metrics["source"] == source), "value"] = gap
+    galleries = {
+        (cohort, experiment, source): tmp_path / "sheet"
+        for cohort in made_up.COHORTS
+        for experiment in ("resolution-016", "resolution-032")
+        for source in ("prog-gan", "cpd-gan", "r3-gan")
+    }
+    page = build_report(report_inputs(metrics, tmp_path, gallery_figures=galleries))
+    images = page.split('id="pictures"')[1]
+    unfolded, folded = images.split("<summary>10 more</summary>")
+    assert unfolded.count("<figure>") == 2
+    assert "head-phantom, resolution-032, cpd-gan" in unfolded
+    assert folded.split("</details>")[0].count("<figure>") == 10
+
+
 def test_missing_figure_is_named_without_its_folder(metrics: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs the figure resolution\.svg") as caught:
         build_report(report_inputs(metrics, tmp_path, axis_figures={"resolution": tmp_path / "resolution"}))

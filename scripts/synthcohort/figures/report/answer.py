@@ -42,6 +42,13 @@ def headline(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True)
 
 
+def best_sources(metrics: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Find the source with the smallest utility gap in each cohort's headline: (cohort, experiment, source)."""
+    table = headline(metrics)
+    synthetic = table[table["source"] != "real"].sort_values("utility_gap", kind="stable").drop_duplicates("cohort")
+    return set(zip(synthetic["cohort"], synthetic["experiment"], synthetic["source"], strict=True))
+
+
 def answers(metrics: pd.DataFrame, confidence: float) -> list[Answer]:
     """Answer for each cohort and family, in the order of cohorts and families."""
     table = headline(metrics)

@@ -13,7 +13,7 @@ from synthcohort.figures import captions
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
 from synthcohort.figures.report import sections
-from synthcohort.figures.report.answer import answers, lead_sentence
+from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
 from synthcohort.figures.report.inputs import ReportInputs
 from synthcohort.figures.style import TWO_COLUMNS
@@ -70,6 +70,7 @@ def build_report(inputs: ReportInputs) -> str:
         results=sections.results_table(inputs.metrics),
         main_figures=_axis_figures(inputs) + _finding_figures(inputs),
         picture_figures=_picture_figures(inputs) if inputs.internal else [],
+        unfolded=len(inputs.cohorts),
         samples_figures=_samples_figures(inputs),
         training_figures=[
             _show(stem, captions.training_words(*subject), ".svg") for subject, stem in inputs.training_figures.items()
@@ -116,9 +117,12 @@ def _picture_figures(inputs: ReportInputs) -> list[Shown]:
         _show(stem, captions.cohort_words(cohort, simulated[cohort]), ".png")
         for cohort, stem in inputs.cohort_figures.items()
     ]
+    first = best_sources(inputs.metrics)
     galleries = [
         _show(stem, captions.gallery_words(cohort, experiment, source, simulated[cohort]), ".png")
-        for (cohort, experiment, source), stem in inputs.gallery_figures.items()
+        for (cohort, experiment, source), stem in sorted(
+            inputs.gallery_figures.items(), key=lambda figure: figure[0] not in first
+        )
     ]
     return galleries + sheets
 
