@@ -14,6 +14,18 @@ from synthcohort.gan.family import Batch
 CPU = torch.device("cpu")
 
 
+def draw_faces(count: int, seed: int) -> NDArray[np.uint8]:
+    """Different images of one kind: a disc with eight blurred spots of random place, size and brightness."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:16, :16] / 15
+    disc = 60.0 * ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2)
+    images = np.tile(disc, (count, 1, 1))
+    for _ in range(8):
+        u, v, size, light = (random.uniform(*ends, (count, 1, 1)) for ends in ((0, 1), (0, 1), (0.05, 0.2), (20, 120)))
+        images += light * np.exp(-((x - u) ** 2 + (y - v) ** 2) / size**2)
+    return images.clip(0, 255).astype(np.uint8)[:, None]
+
+
 def make_images(folder: Path, images: NDArray[np.uint8], findings: int = 2) -> TrainingImages:
     """All `images` of a new store, ``[N, C, H, W]``; image i has label i modulo the findings."""
     count, channels, side, _ = images.shape

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gan_toys import CPU, make_images
+from gan_toys import CPU, draw_faces, make_images
 from synthcohort.classify.networks import PlainNet
 from synthcohort.classify.weights import load_inception_weights
 from synthcohort.core.atomic import file_digest
@@ -24,18 +24,6 @@ from synthcohort.gan.watch import Evaluation, Watch
 from synthcohort.measures.distances import frechet_distance, kernel_distance
 
 RULE = StopRule(samples=1000)
-
-
-def draw_faces(count: int, seed: int) -> NDArray[np.uint8]:
-    """Different images of one kind: a disc with eight blurred spots of random place, size and brightness."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[:16, :16] / 15
-    disc = 60.0 * ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2)
-    images = np.tile(disc, (count, 1, 1))
-    for _ in range(8):
-        u, v, size, light = (random.uniform(*ends, (count, 1, 1)) for ends in ((0, 1), (0, 1), (0.05, 0.2), (20, 120)))
-        images += light * np.exp(-((x - u) ** 2 + (y - v) ** 2) / size**2)
-    return images.clip(0, 255).astype(np.uint8)[:, None]
 
 
 class Replay(nn.Module):
