@@ -2,19 +2,19 @@
 
 import pandas as pd
 
+from synthcohort.audit.utility import POOLED
 from synthcohort.core.errors import UserError
 from synthcohort.figures.style import CHANCE, ordered_sources
 
 KEYS = ["cohort", "experiment", "axis", "level", "source", "metric", "finding"]
 NOT_TRAINED = "not trained long enough"
 TOO_FEW = "too few test patients"
-POOLED = "all"
-"""Name of a replicate that stands for all of them, where the metrics hold one."""
 
 
 def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None) -> pd.DataFrame:
     """Values of one metric, one row per cohort, experiment, source and finding.
 
+    Only rows without a parameter are taken: one with it is a variant, as DeLong's interval is of the bootstrap's.
     Several replicates become one row: the pooled row where the metrics hold one; else the mean of their values, with an
     interval from the lowest to the highest end of theirs (wider than any of them, never narrower).
 
@@ -33,7 +33,7 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
         The columns `KEYS`, ``value``, ``ci_low``, ``ci_high``, ``n`` (smallest of the replicates), ``simulated``,
         ``replicates`` (count) and ``position`` (the level as a number).
     """
-    rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value")]
+    rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value") & (metrics["parameter"] == "")]
     if findings is not None:
         rows = rows[rows["finding"].isin(findings)]
     count = rows[rows["replicate"] != POOLED].groupby(KEYS)["replicate"].nunique()

@@ -1,5 +1,6 @@
 """Uncertainty over patients: resamples, intervals, and what is compared on the same resamples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from synthcohort.measures.auroc import weighted_auroc
+from synthcohort.measures.scores import weighted_average_precision, weighted_brier, weighted_calibration_error
 
+MEASURES = {
+    "auroc": weighted_auroc,
+    "average_precision": weighted_average_precision,
+    "brier": weighted_brier,
+    "calibration_error": weighted_calibration_error,
+}
+"""What is bootstrapped, under the names that metrics.parquet has for it."""
 MAXIMUM_REDRAWS = 1000
 
 
@@ -58,29 +67,66 @@ def percentile_interval(samples: NDArray, confidence: float) -> tuple[float, flo
     return float(low), float(high)
 
 
+def basic_interval(value: float, samples: NDArray, confidence: float) -> tuple[float, float]:
+    """Give the basic bootstrap interval of a measure in [0, 1] that chance makes larger, as the calibration error.
+
+    A resample is as far above the value as the value is above the truth, so the percentile interval would be wrong
+    twice over; this one mirrors it at the value (Davison and Hinkley 1997, section 2.4).
+
+    Parameters
+    ----------
+    value : float
+        The measure on all patients.
+    samples : ndarray, shape (resamples,)
+        The measure on each resample; NaNs are left out.
+    confidence : float
+        For example 0.95.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end, cut at 0 and 1 and widened to hold the value; NaN where no sample is defined. Still too
+        high where the truth is near 0, as the bias of a measure that cannot be negative is then larger than its mirror
+        image tells.
+    """
+    low, high = percentile_interval(samples, confidence)
+    return (
+        float(np.maximum(0, np.minimum(value, 2 * value - high))),
+        float(np.minimum(1, np.maximum(value, 2 * value - low))),
+    )
+
+
 @dataclass(frozen=True)
-class AurocBootstrap:
-    """AUROC of several classifiers and findings on the same test patients.
+class Bootstrap:
+    """Measures of several classifiers and findings on the same test patients.
 
     Attributes
     ----------
-    values : ndarray, shape (classifiers, findings)
+    measures : tuple of str
+        Names of the first axis.
+    values : ndarray, shape (measures, classifiers, findings)
         On all patients; NaN where a finding has one class only.
-    samples : ndarray, shape (classifiers, findings, resamples)
-        On each resample. Sample b of every classifier is of the same patients, so differences are paired.
+    samples : ndarray, shape (measures, classifiers, findings, resamples)
+        On each resample. Sample b of every classifier and measure is of the same patients, so differences are paired.
     redrawn : ndarray, shape (findings,)
         How many resamples had one class only and were drawn again.
     """
 
+    measures: tuple[str, ...]
     values: NDArray[np.float64]
     samples: NDArray[np.float64]
     redrawn: NDArray[np.int64]
 
 
-def bootstrap_auroc(
-    labels: NDArray, scores: NDArray, patients: ArrayLike, resamples: int, rng: np.random.Generator
-) -> AurocBootstrap:
-    """Bootstrap AUROCs over patients, all classifiers and findings on the same resamples.
+def bootstrap_measures(
+    labels: NDArray,
+    scores: NDArray,
+    patients: ArrayLike,
+    resamples: int,
+    rng: np.random.Generator,
+    measures: Sequence[str] = tuple(MEASURES),
+) -> Bootstrap:
+    """Bootstrap measures over patients, all of them, all classifiers and all findings on the same resamples.
 
     A resample in which a finding has one class only is drawn again for that finding, and counted.
 
@@ -89,21 +135,23 @@ def bootstrap_auroc(
     labels : ndarray, shape (n, findings)
         0, 1 or NaN.
     scores : ndarray, shape (classifiers, n, findings)
-        Higher means more likely positive.
+        Higher means more likely positive; probabilities where a measure asks for them.
     patients : array_like, shape (n,)
         Patient of each image.
     resamples : int
         Number of resamples.
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness. What is drawn depends on labels and patients, neither on scores nor on measures.
+    measures : sequence of str
+        Names in `MEASURES`.
 
     Returns
     -------
-    AurocBootstrap
+    Bootstrap
     """
     classifiers, _, findings = scores.shape
-    values = np.full((classifiers, findings), np.nan)
-    samples = np.full((classifiers, findings, resamples), np.nan)
+    values = np.full((len(measures), classifiers, findings), np.nan)
+    samples = np.full((len(measures), classifiers, findings, resamples), np.nan)
     redrawn = np.zeros(findings, np.int64)
     weights = patient_weights(patients, resamples, rng)
     everyone = np.ones((1, labels.shape[0]))
@@ -112,11 +160,41 @@ def bootstrap_auroc(
         if len(np.unique(label[~np.isnan(label)])) < 2:
             continue
         drawn, redrawn[finding] = _redraw(weights, label, patients, rng)
-        for classifier in range(classifiers):
-            score = scores[classifier, :, finding]
-            values[classifier, finding] = weighted_auroc(label, score, everyone)[0]
-            samples[classifier, finding] = weighted_auroc(label, score, drawn)
-    return AurocBootstrap(values, samples, redrawn)
+        for number, name in enumerate(measures):
+            for classifier in range(classifiers):
+                score = scores[classifier, :, finding]
+                values[number, classifier, finding] = MEASURES[name](label, score, everyone)[0]
+                samples[number, classifier, finding] = MEASURES[name](label, score, drawn)
+    return Bootstrap(tuple(measures), values, samples, redrawn)
+
+
+def pool_replicates(samples: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Resample replicates on top of patients: the mean over as many replicates, drawn with replacement, as there are.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (replicates, ..., resamples)
+        A statistic of every replicate on the same resamples of patients. The same replicates are drawn for everything
+        that stands in the axes between, so differences stay paired.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray, shape (..., resamples)
+        Two-level samples of the mean over replicates, for `percentile_interval`.
+
+    Notes
+    -----
+    With few replicates the interval is too narrow: the spread that R replicates show around their own mean is smaller
+    than that around the mean of all replicates that there could be, so the standard error from replicates comes out
+    too small by the factor sqrt((R - 1) / R): 0.71 for 2, 0.82 for 3, 0.89 for 5, 0.95 for 10. The part from patients
+    is as it should be (Davison and Hinkley 1997, section 3.8).
+    """
+    replicates, resamples = samples.shape[0], samples.shape[-1]
+    drawn = rng.integers(0, replicates, (resamples, replicates))
+    share = (drawn[:, :, None] == np.arange(replicates)).mean(axis=1)
+    return np.einsum("r...b,br->...b", samples, share)
 
 
 def _redraw(
