@@ -4,7 +4,8 @@ import sys
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from synthcohort.core import versions
-from synthcohort.core.plan import REAL, Plan
+from synthcohort.core.experiment import REAL
+from synthcohort.core.plan import Plan
 from synthcohort.core.workflow import (
     check_config,
     hand_library_to_jobs,
@@ -25,14 +26,16 @@ RESULTS = f"results/{study.study}"
 COHORT = f"{RESULTS}/cohorts/{{cohort}}"
 EXPERIMENT = f"{COHORT}/{{experiment}}"
 RUN = f"{EXPERIMENT}/{{source}}/{{replicate}}"
+JUDGE = f"{COHORT}/judge/{{size}}"
 STORE = ["images.npy", "records.parquet", "store.json"]
+CLASSIFIER = ["classifier.safetensors", "classifier.json"]
 CONDA = "../envs/synthcohort.yaml"
 
 
 wildcard_constraints:
     cohort="|".join(plan.cohorts),
     experiment="[a-z]+-[0-9]+",
-    source="|".join([REAL, *plan.families]),
+    source="|".join(plan.sources),
     replicate="r[0-9]+",
     axis="|".join(plan.axes),
     shard="[0-9]+",

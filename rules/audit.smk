@@ -26,6 +26,9 @@ rule utility:
         sources=lambda wildcards: plan.experiment(*wildcards).sources,
         replicates=plan.replicates,
         statistics=study.statistics.model_dump(mode="json"),
+        protocol=study.protocol.model_dump(
+            mode="json", include={"flip_auroc", "own_findings_only"}
+        ),
         study=study.study,
         seed=study.seed,
         version=versions.METRICS,

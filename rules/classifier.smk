@@ -1,4 +1,4 @@
-# The predictive model, trained on real or synthetic images, tested on real patients.
+# The predictive model, trained on real or synthetic images, tested on real patients; and the judge.
 
 
 rule train_classifier:
@@ -14,8 +14,18 @@ rule train_classifier:
                 f"{RUN}/synthetic/{{part}}/{{file}}",
                 part=["train", "valid"],
                 file=STORE,
+                source=plan.family(wildcards.source),
                 allow_missing=True,
             )
+        ),
+        before=lambda wildcards: (
+            expand(
+                f"{RUN}/classifier.safetensors",
+                source=plan.family(wildcards.source),
+                allow_missing=True,
+            )
+            if wildcards.source.startswith("pre-")
+            else []
         ),
     output:
         weights=f"{RUN}/classifier.safetensors",
@@ -33,8 +43,9 @@ rule train_classifier:
         mem_mb=3000,
         runtime=720,
     params:
-        classifier=study.classifier.model_dump(mode="json"),
-        horizontal_flip=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
+        classifier=plan.classifier.model_dump(mode="json"),
+        mirror=lambda wildcards: plan.mirrors(wildcards.cohort),
+        drop_incomplete_batch=study.protocol.drop_incomplete_batch,
         seed=study.seed,
         threads=study.threads,
         device=study.device,
@@ -43,3 +54,39 @@ rule train_classifier:
         "Training the classifier of {wildcards.cohort} {wildcards.experiment} on {wildcards.source} images"
     script:
         "../scripts/train_classifier.py"
+
+
+rule train_judge:
+    input:
+        split=f"{COHORT}/split.parquet",
+        store=expand(f"{COHORT}/store/{{size}}/{{file}}", file=STORE, allow_missing=True),
+    output:
+        expand(f"{JUDGE}/{{file}}", file=CLASSIFIER, allow_missing=True),
+        history=f"{JUDGE}/classifier-history.csv",
+    log:
+        f"{RESULTS}/logs/train_judge/{{cohort}}-{{size}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_judge/{{cohort}}-{{size}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=720,
+    params:
+        classifier=study.judge.model_dump(mode="json"),
+        mirror=lambda wildcards: plan.mirrors(wildcards.cohort),
+        minimum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).minimum_combination,
+        maximum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).maximum_combination,
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.CLASSIFIER,
+    message:
+        "Training the judge of {wildcards.cohort} at {wildcards.size}"
+    script:
+        "../scripts/train_judge.py"

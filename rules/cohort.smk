@@ -165,6 +165,10 @@ rule split:
         minimum_combination=lambda wildcards: plan.cohort(
             wildcards.cohort
         ).minimum_combination,
+        maximum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).maximum_combination,
+        unequal_totals=study.protocol.unequal_totals,
         minimum_positive_patients=study.statistics.minimum_positive_patients,
         private=lambda wildcards: plan.source_of_images(wildcards.cohort)["private"],
         seed=study.seed,
@@ -199,6 +203,10 @@ rule select_images:
         minimum_combination=lambda wildcards: plan.cohort(
             wildcards.cohort
         ).minimum_combination,
+        maximum_combination=lambda wildcards: plan.cohort(
+            wildcards.cohort
+        ).maximum_combination,
+        unequal_totals=study.protocol.unequal_totals,
         seed=study.seed,
         version=versions.EXPERIMENTS,
     message:

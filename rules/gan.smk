@@ -40,7 +40,7 @@ rule train_generator:
         training=lambda wildcards: plan.training(
             wildcards.cohort, wildcards.experiment, wildcards.source
         ),
-        stop_rule=study.stop_rule.model_dump(mode="json"),
+        stop_rule=plan.stop_rule.model_dump(mode="json"),
         seed=study.seed,
         threads=study.threads,
         processes=study.processes,
@@ -87,7 +87,7 @@ rule train_stage:
             wildcards.source,
             int(wildcards.stage),
         ),
-        stop_rule=study.stop_rule.model_dump(mode="json"),
+        stop_rule=plan.stop_rule.model_dump(mode="json"),
         seed=study.seed,
         threads=study.threads,
         processes=study.processes,
@@ -130,10 +130,20 @@ rule sample:
         real=lambda wildcards: plan.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
-        weights=f"{RUN}/generator.safetensors",
-        network=f"{RUN}/generator.json",
+        generator=lambda wildcards: plan.generator_files(
+            RUN, ["generator.safetensors", "generator.json"], *wildcards
+        ),
         guide=lambda wildcards: (
-            GUIDE if plan.generator(wildcards.source).candidates > 1 else []
+            plan.generator_files(
+                RUN,
+                ["classifier.safetensors", "classifier.json"],
+                wildcards.cohort,
+                wildcards.experiment,
+                REAL,
+                wildcards.replicate,
+            )
+            if plan.generator(wildcards.source).candidates > 1
+            else []
         ),
     output:
         train=expand(f"{RUN}/synthetic/train/{{file}}", file=STORE, allow_missing=True),
@@ -142,6 +152,8 @@ rule sample:
         f"{RESULTS}/logs/sample/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    wildcard_constraints:
+        source="|".join(plan.families),
     conda:
         CONDA
     threads: study.threads
@@ -150,6 +162,10 @@ rule sample:
         runtime=120,
     params:
         candidates=lambda wildcards: plan.generator(wildcards.source).candidates,
+        copy_labels=study.protocol.copy_labels,
+        amount=lambda wildcards: plan.experiment(
+            wildcards.cohort, wildcards.experiment
+        ).amount,
         seed=study.seed,
         threads=study.threads,
         device=study.device,

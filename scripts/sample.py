@@ -1,4 +1,4 @@
-"""Sample a synthetic cohort as large as the real one."""
+"""Sample a synthetic cohort as large as the real one, or as the amount axis says."""
 
 from pathlib import Path
 
@@ -9,25 +9,25 @@ from synthcohort.core.device import prepare_device
 from synthcohort.core.job import run_job
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
-from synthcohort.gan.sampler import draw_labels, sample_to_store
+from synthcohort.gan.sampler import sample_to_store, wanted_labels
 
 
 def main(snakemake):
-    """Write the synthetic training and validation stores; their labels follow the real training distribution."""
+    """Write the synthetic training and validation stores; labels follow those of training images, or are copies."""
     params = snakemake.params
     device = prepare_device(params.device, params.threads)
     real = ImageStore(Path(snakemake.input.real[0]).parent)
     selection = pd.read_parquet(snakemake.input.selection)
-    labels = real.labels[selection.loc[selection["side"] == "train", "row"]]
+    labels = {side: real.labels[group["row"]] for side, group in selection.groupby("side")}
     first = 1
     for side in ("train", "valid"):
-        count = int((selection["side"] == side).sum())
         label_seed, noise_seed = (
             derive_seed(params.seed, f"{purpose}-{side}", *snakemake.wildcards) for purpose in ("labels", "noise")
         )
+        wanted = wanted_labels(labels, side, label_seed, params.amount, params.copy_labels)
         sample_to_store(
-            Path(snakemake.input.weights).parent,
-            draw_labels(labels, count, label_seed),
+            Path(snakemake.input.generator[0]).parent,
+            wanted,
             Path(snakemake.output[side][0]).parent,
             real.info,
             noise_seed,
@@ -36,7 +36,7 @@ def main(snakemake):
             load_classifier(Path(snakemake.input.guide[0]).parent, device) if snakemake.input.guide else None,
             params.candidates,
         )
-        first += count
+        first += len(wanted)
 
 
 run_job(snakemake, main)

@@ -17,7 +17,8 @@ def main(snakemake):
     findings = StoreInfo.read(snakemake.input.store).finding_names
     records = pd.read_parquet(snakemake.input.records)
     split = pd.read_parquet(snakemake.input.split)
-    images = CohortImages(plan.cohort(cohort), records, findings, split, snakemake.params.seed)
+    params = snakemake.params
+    images = CohortImages(plan.cohort(cohort), records, findings, split, params.seed, params.unequal_totals)
     write_parquet(snakemake.output[0], images.select(plan.experiment(cohort, experiment)))
 
 

@@ -36,7 +36,8 @@ def main(snakemake):
 
     findings = StoreInfo.read(snakemake.input.store).finding_names
     records = pd.read_parquet(snakemake.input.records)
-    images = CohortImages(plan.cohort(cohort), records, findings, split, snakemake.params.seed)
+    params = snakemake.params
+    images = CohortImages(plan.cohort(cohort), records, findings, split, params.seed, params.unequal_totals)
     logger.info("%d images left out: unknown labels, or a combination of labels that is too rare", images.left_out)
     statistics = Statistics(minimum_positive_patients=snakemake.params.minimum_positive_patients)
     write_csv(snakemake.output.experiments, experiments_table(images, plan.of_cohort(cohort), statistics))

@@ -4,43 +4,43 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.audit.utility import combine_metrics, utility_metrics
+from synthcohort.audit.utility import utility_metrics
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
+from synthcohort.core.protocol import Protocol
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import StoreInfo
 
 
 def main(snakemake):
-    """Write the experiment's rows of the metrics, one set per replicate."""
+    """Write the experiment's rows of the metrics: of every replicate, and of all together."""
     params = snakemake.params
     cohort, experiment = snakemake.wildcards
     row = pd.read_csv(snakemake.input.experiments, keep_default_na=False).set_index("experiment").loc[experiment]
-    info = StoreInfo.read(snakemake.input.store[0])
     paths = {tuple(Path(path).parts[-3:-1]): path for path in snakemake.input.predictions}
-    tables = []
-    for replicate in params.replicates:
-        keys = {
-            "study": params.study,
-            "cohort": cohort,
-            "experiment": experiment,
-            "axis": row["axis"],
-            "level": experiment.split("-")[1],
-            "replicate": replicate,
-        }
-        tables.append(
-            utility_metrics(
-                keys,
-                {source: pd.read_parquet(paths[source, replicate]) for source in params.sources},
-                [finding for finding in row["averaged"].split(";") if finding],
-                [finding for finding in row["common"].split(";") if finding],
-                Statistics.model_validate(params.statistics),
-                derive_seed(params.seed, "bootstrap", cohort, experiment),
-                info.simulated,
-            )
-        )
-    write_parquet(snakemake.output[0], combine_metrics(tables))
+    keys = {
+        "study": params.study,
+        "cohort": cohort,
+        "experiment": experiment,
+        "axis": row["axis"],
+        "level": experiment.split("-")[1],
+    }
+    predictions = {
+        replicate: {source: pd.read_parquet(paths[source, replicate]) for source in params.sources}
+        for replicate in params.replicates
+    }
+    metrics = utility_metrics(
+        keys,
+        predictions,
+        [finding for finding in row["averaged"].split(";") if finding],
+        [finding for finding in row["common"].split(";") if finding],
+        Statistics.model_validate(params.statistics),
+        derive_seed(params.seed, "bootstrap", cohort, experiment),
+        StoreInfo.read(snakemake.input.store[0]).simulated,
+        Protocol.model_validate(params.protocol),
+    )
+    write_parquet(snakemake.output[0], metrics)
 
 
 run_job(snakemake, main)

@@ -34,6 +34,11 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
         for experiment in ("resolution-008", "resolution-016")
         for family in ("prog-gan", "cpd-gan")
     }
+    expected |= {
+        ("chest-phantom", experiment, source)
+        for experiment in ("amount-0050", "amount-0200")
+        for source in ("real", "r3-gan", "mix-r3-gan", "pre-r3-gan")
+    }
     assert found == expected
     assert metrics["simulated"].all()
     values = metrics.dropna(subset=["value", "ci_low", "ci_high"])
@@ -43,7 +48,7 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
         means[means["metric"] == metric].pivot_table(index=["cohort", "experiment"], columns="source", values="value")
         for metric in ("utility_gap", "auroc")
     )
-    assert set(gap) == {"prog-gan", "cpd-gan", "r3-gan"}
+    assert set(gap) == {"prog-gan", "cpd-gan", "r3-gan", "mix-r3-gan", "pre-r3-gan"}
     for source in gap:
         np.testing.assert_allclose(gap[source], (auroc["real"] - auroc[source]).reindex(gap.index), atol=1e-12)
 
@@ -66,6 +71,17 @@ def test_a_synthetic_cohort_is_as_large_as_the_real_one(smoke) -> None:
         store = ImageStore(folder / "r3-gan/r0/synthetic" / side, verify=True)
         assert len(store) == (selection["side"] == side).sum()
         assert not set(store.records["patient_id"]) & set(selection["patient_id"])
+
+
+def test_levels_of_the_amount_axis_share_generator_and_real_classifier(smoke) -> None:
+    folder = smoke.results / "cohorts/chest-phantom"
+    counts = {}
+    for level in ("amount-0050", "amount-0200"):
+        shared = level == "amount-0050"
+        assert (folder / level / "r3-gan/r0/generator.safetensors").is_file() == shared
+        assert (folder / level / "real").is_dir() == shared
+        counts[level] = len(ImageStore(folder / level / "r3-gan/r0/synthetic/train"))
+    assert counts["amount-0200"] == pytest.approx(4 * counts["amount-0050"], abs=4)
 
 
 def test_every_drawn_file_is_accounted_for(smoke) -> None:

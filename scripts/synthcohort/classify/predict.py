@@ -5,14 +5,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network, to_input
+from synthcohort.core.errors import UserError
 from synthcohort.core.store import ImageStore
 
 BATCH = 256
 
 
 @torch.no_grad()
-def logits(network: Network, store: ImageStore, rows: NDArray[np.int64], batch: int = BATCH) -> NDArray[np.float32]:
+def logits(network: Network, store: ImageStore | JoinedStore, rows: NDArray[np.int64], batch: int = BATCH) -> NDArray[np.float32]:
     """Logits of a store's rows, float32 ``[n, findings]``, every row counting; the network's mode is restored."""
     training = network.training
     network.eval()
@@ -43,6 +45,22 @@ def predict(network: Network, store: ImageStore, rows: NDArray[np.int64]) -> NDA
         float64: in float32 very sure scores would round to 1 and tie.
     """
     return 1 / (1 + np.exp(-logits(network, store, rows).astype(np.float64)))
+
+
+def whole_batches(rows: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+    """Leave out the last rows, those that do not fill a batch, as the paper's test did (see `Protocol`).
+
+    Raises
+    ------
+    UserError
+        When there is not even one batch.
+    """
+    if len(rows) < batch:
+        raise UserError(
+            f"protocol.drop_incomplete_batch: {len(rows)} test images are less than one batch of {batch}; turn it off, "
+            "or use more test images."
+        )
+    return rows[: len(rows) // batch * batch]
 
 
 def predictions_table(

@@ -2,18 +2,20 @@
 
 import time
 from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from synthcohort.classify.networks import DenseNet121, Network, build_network, save_classifier
 from synthcohort.classify.training import RECIPES, Subset, Training
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest, write_csv
-from synthcohort.core.checkpoint import RunFolder
+from synthcohort.core.checkpoint import RunFolder, weights_digest
 from synthcohort.core.config import Classifier
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
@@ -30,6 +32,7 @@ def train_classifier(
     device: torch.device,
     horizontal_flip: bool,
     params_digest: str,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Network:
     """Train a predictive model until its own validation AUROC no longer rises, and keep the best.
 
@@ -52,6 +55,8 @@ def train_classifier(
         Mirror training images at random (the cohort's key).
     params_digest : str
         Digest of whatever else the result depends on, such as the number of threads.
+    start : mapping of str to Tensor, optional
+        Weights to start from, of a classifier of the same network: it was trained on other images before.
 
     Returns
     -------
@@ -72,6 +77,9 @@ def train_classifier(
     facts: dict[str, Any] = {"seed": seed}
     if settings.weights != "none" and isinstance(network, DenseNet121):
         facts["weights_digest"] = network.load_pretrained(settings.weights)
+    if start is not None:
+        network.load_state_dict(start)
+        facts["start"] = weights_digest(start)
     digest = value_digest(
         {
             "version": versions.CLASSIFIER,

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from synthcohort.classify.batches import batch_positions, mirror
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.classify.predict import logits
 from synthcohort.core.config import Classifier
 from synthcohort.core.store import ImageStore
 from synthcohort.measures.auroc import auroc
 
-Subset = tuple[ImageStore, NDArray[np.int64]]
+Subset = tuple[ImageStore | JoinedStore, NDArray[np.int64]]
 """A store and the rows of it that are meant."""
 
 
@@ -59,11 +60,17 @@ RECIPES = {
 }
 
 
-def masked_loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross entropy of logits, averaged over the labels that are known (not NaN)."""
+def masked_loss(outputs: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Binary cross entropy of logits, averaged over the labels that are known (not NaN); positives may be weighted."""
     known = ~labels.isnan()
-    losses = binary_cross_entropy_with_logits(outputs, labels.nan_to_num(0.0), reduction="none")
+    losses = binary_cross_entropy_with_logits(outputs, labels.nan_to_num(0.0), reduction="none", pos_weight=weights)
     return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """Negative ÷ positive images of each finding, from labels ``[N, findings]``; 1 where one class is missing."""
+    positive, negative = (labels == 1).sum(0), (labels == 0).sum(0)
+    return torch.where((positive > 0) & (negative > 0), negative / positive.clamp(min=1), 1.0)
 
 
 def mean_auroc(labels: NDArray, scores: NDArray) -> float:
@@ -92,6 +99,7 @@ class Training:
         self.train, self.valid = train, valid
         self.labels = torch.from_numpy(train[0].labels[train[1]])
         self.valid_labels = valid[0].labels[valid[1]]
+        self.weights = class_weights(self.labels).to(device) if settings.class_weights else None
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay, fused=True
         )
@@ -169,7 +177,7 @@ class Training:
         labels = self.labels[positions].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = self.network(inputs)
-        loss = masked_loss(outputs, labels)
+        loss = masked_loss(outputs, labels, self.weights)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

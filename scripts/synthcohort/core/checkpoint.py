@@ -1,6 +1,7 @@
 """What lets a killed training continue to the same bytes: a locked run folder, checkpoints, weights without pickle."""
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,3 +145,12 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, FileNotFoundError) as error:
         what = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
         raise UserError(f"weights file {path.name} {what}; delete it and run the same command again.") from error
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names and values of weights, in their order."""
+    digest = hashlib.sha256()
+    for name, value in weights.items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

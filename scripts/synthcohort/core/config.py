@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from synthcohort.core.families import FAMILIES
+from synthcohort.core.protocol import Protocol, ProtocolName, by_name
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 FindingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-AxisName = Literal["resolution", "classes", "samples"]
+AxisName = Literal["resolution", "classes", "samples", "amount"]
+Mixture = Literal["mix", "pre"]
 
 
 def _power_of_two(value: int) -> int:
@@ -115,6 +117,8 @@ class Cohort(Model):
     """What a discriminator's images may be changed by, where training images are few; see generators."""
     minimum_combination: int = Field(20, ge=1)
     """Label combinations with fewer training images than this are left out of every experiment."""
+    maximum_combination: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """Images of a label combination, at most, by its findings (joined by +); chosen at random with the seed."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Cohort":
@@ -127,19 +131,33 @@ class Axis(Model):
     """One benchmark: a property of the training data, varied over levels."""
 
     axis: AxisName
-    """resolution (pixels), classes (number of label combinations) or samples (training images per combination)."""
+    """resolution (pixels), classes (number of label combinations), samples (training images per combination) or amount
+    (synthetic images, in percent of the real ones)."""
     levels: list[int] = Field(min_length=1)
     """Values on the axis."""
     families: list[Family] = Field(["r3-gan"], min_length=1)
     """Generator families trained at every level."""
+    mixtures: list[Mixture] = []
+    """Also train classifiers on real and synthetic images together (mix), or on synthetic, then real ones (pre)."""
     cohorts: list[Name] = []
     """Cohorts that this axis is for; empty means all."""
     resolution: Resolution = 16
-    """Image side on the classes and samples axes (the resolution axis has its levels instead)."""
-    combinations: int = Field(4, ge=2)
+    """Image side on the other axes (the resolution axis has its levels instead)."""
+    combinations: Annotated[int, Field(ge=2)] | Literal["all"] = 4
     """samples axis: how many of the most frequent label combinations are used."""
+    minimum_images: int = Field(0, ge=0)
+    """Label combinations with fewer images than this, over all sides, are left out on this axis."""
     train_images: int = Field(2000, ge=10)
     """classes axis: training images of every level, shared equally by its combinations: only their number varies."""
+    images: dict[int, Annotated[int, Field(ge=1)]] = {}
+    """classes axis under `protocol.unequal_totals`: training images per combination, by level."""
+    valid_images: int | None = Field(None, ge=1)
+    """Validation images at most: per combination on the classes and samples axes, elsewhere in all; left out: all."""
+    test_images: int | None = Field(None, ge=1)
+    """Test images at most, counted like validation images."""
+    take_fewer: bool = False
+    """Where a cohort has fewer images than are asked for, take what there is (experiments.csv says how many are
+    missing), instead of stopping."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> "Axis":
@@ -152,6 +170,8 @@ class Axis(Model):
                 raise ValueError("a level of the classes axis is at least 2 combinations")
             if level < 1:
                 raise ValueError("a level is at least 1")
+        if self.images and set(self.images) != set(self.levels):
+            raise ValueError("images: one number of training images per combination for each of the levels")
         return self
 
 
@@ -211,6 +231,8 @@ class Classifier(Model):
     """Longest training, in thousand images shown."""
     patience: int = Field(3, ge=1)
     """Stop after this many evaluations without a better validation AUROC."""
+    class_weights: bool = False
+    """Weigh each finding's positive images by negative ÷ positive training images."""
 
 
 class Statistics(Model):
@@ -247,8 +269,12 @@ class Study(Model):
     """Settings of the generator families that the axes name."""
     stop_rule: StopRule = StopRule()
     """When a generator has learnt enough."""
+    protocol: Annotated[Protocol, BeforeValidator(by_name, json_schema_input_type=Protocol | ProtocolName)] = Protocol()
+    """corrected, or paper as published; or a mapping that sets single switches."""
     classifier: Classifier = Classifier()
     """The predictive model."""
+    judge: Classifier = Classifier(network="plain")
+    """A second real-trained classifier, of another network: it scores what is generated and steers nothing."""
     statistics: Statistics = Statistics()
     """Intervals."""
 
@@ -261,6 +287,15 @@ class Study(Model):
             for name in axis.cohorts:
                 if name not in names:
                     raise ValueError(f"axes: there is no cohort '{name}'; the cohorts are {', '.join(names)}")
+        for axis in self.axes:
+            if axis.axis == "amount" and self.protocol.copy_labels:
+                raise ValueError("axes: protocol.copy_labels gives one synthetic image per real one: drop this axis")
+            if axis.axis == "classes" and self.protocol.unequal_totals and not axis.images:
+                raise ValueError(
+                    "axes: protocol.unequal_totals needs images, the training images per combination of each level"
+                )
+        if self.judge.network == self.classifier.network:
+            raise ValueError("judge: it needs another network than classifier, whose views steer the generators")
         families = [generator.family for generator in self.generators]
         if len(set(families)) != len(families):
             raise ValueError("generators: each family may stand only once")

@@ -1,42 +1,16 @@
 """What a config asks for, without looking at any data: experiments, runs, sources of images, paths."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.config import Axis, Cohort, Generator, Study
+from synthcohort.core.config import Classifier, Cohort, Generator, StopRule, Study
+from synthcohort.core.experiment import REAL, Experiment
 from synthcohort.core.families import FAMILIES
 
-REAL = "real"
 FIRST_STAGE = 8  # side of the images that growing families begin with
-LEVEL_DIGITS = {"resolution": 3, "classes": 3, "samples": 5}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One axis at one level of one cohort."""
-
-    cohort: str
-    axis: Axis
-    level: int
-
-    @property
-    def name(self) -> str:
-        """For example ``resolution-032``, as in paths."""
-        return f"{self.axis.axis}-{self.level:0{LEVEL_DIGITS[self.axis.axis]}d}"
-
-    @property
-    def resolution(self) -> int:
-        """Side of the images in pixels."""
-        return self.level if self.axis.axis == "resolution" else self.axis.resolution
-
-    @property
-    def sources(self) -> list[str]:
-        """What classifiers are trained on: real images, and each family's."""
-        return [REAL, *self.axis.families]
 
 
 class Plan:
@@ -79,6 +53,17 @@ class Plan:
         return list(dict.fromkeys(family for axis in self.study.axes for family in axis.families))
 
     @property
+    def sources(self) -> list[str]:
+        """Names of everything that classifiers are trained on."""
+        return list(dict.fromkeys(source for experiment in self.experiments for source in experiment.sources))
+
+    def family(self, source: str) -> str | None:
+        """Name the family behind a source: its own name, or that of a mixture without ``mix-`` or ``pre-``."""
+        if source == REAL:
+            return None
+        return source if source in self.families else source.partition("-")[2]
+
+    @property
     def growing(self) -> list[str]:
         """Names of those families that are trained in stages."""
         return [family for family in self.families if FAMILIES[family].grows]
@@ -106,6 +91,22 @@ class Plan:
         """Find the config of a generator family; defaults where it has none."""
         chosen = (entry for entry in self.study.generators if entry.family == family)
         return next(chosen, Generator(family=family))
+
+    @property
+    def classifier(self) -> Classifier:
+        """How classifiers are trained, as the protocol has it."""
+        ignored = {"class_weights": False} if self.study.protocol.ignore_class_weights else {}
+        return self.study.classifier.model_copy(update=ignored)
+
+    @property
+    def stop_rule(self) -> StopRule:
+        """When generators have learnt enough, as the protocol has it."""
+        published = {"images": "training", "samples": 10_000} if self.study.protocol.stop_on_training_images else {}
+        return self.study.stop_rule.model_copy(update=published)
+
+    def mirrors(self, cohort: str) -> bool:
+        """Tell whether the classifiers of a cohort mirror their training images."""
+        return self.study.protocol.mirror_always or self.cohort(cohort).horizontal_flip
 
     def training(self, cohort: str, experiment: str, family: str, stage: int | None = None) -> dict[str, Any]:
         """Say how a generator, or one stage of its growth, is trained.
@@ -202,17 +203,23 @@ class Plan:
             if experiment.axis.axis == "resolution"
         }
 
-    def runs(self) -> Iterator[dict[str, str]]:
-        """Give the wildcards of every trained classifier: cohort, experiment, source, replicate."""
+    def runs(self) -> Iterator[tuple[Experiment, dict[str, str]]]:
+        """Give every classifier that an experiment compares: the experiment, and the wildcards of the run that has it.
+
+        The real classifier of an experiment may be its `home`'s.
+        """
         for experiment in self.experiments:
             for source in experiment.sources:
                 for replicate in self.replicates:
-                    yield {
-                        "cohort": experiment.cohort,
-                        "experiment": experiment.name,
-                        "source": source,
-                        "replicate": replicate,
-                    }
+                    yield (
+                        experiment,
+                        {
+                            "cohort": experiment.cohort,
+                            "experiment": experiment.home if source == REAL else experiment.name,
+                            "source": source,
+                            "replicate": replicate,
+                        },
+                    )
 
     def expand(self, pattern: str, cohort: str | None = None, experiment: str | None = None) -> list[str]:
         """Fill a path pattern with every run of a cohort or an experiment, each path once.
@@ -222,22 +229,42 @@ class Plan:
         pattern : str
             With any of the wildcards ``{cohort}``, ``{experiment}``, ``{source}``, ``{replicate}``.
         cohort, experiment : str, optional
-            Keep only these runs.
+            Keep only these experiments' runs.
         """
         chosen = [
-            run for run in self.runs() if cohort in (None, run["cohort"]) and experiment in (None, run["experiment"])
+            run for asking, run in self.runs() if cohort in (None, asking.cohort) and experiment in (None, asking.name)
         ]
         return list(dict.fromkeys(pattern.format(**run) for run in chosen))
 
     def expand_generators(self, pattern: str, cohort: str | None = None, axis: str | None = None) -> list[str]:
         """Fill a path pattern, as `expand` does, with every trained generator of a cohort or an axis."""
-        return [
-            pattern.format(**run)
-            for run in self.runs()
-            if run["source"] != REAL
-            and cohort in (None, run["cohort"])
-            and axis in (None, self.experiment(run["cohort"], run["experiment"]).axis.axis)
+        paths = [
+            pattern.format(**{**run, "experiment": asking.home})
+            for asking, run in self.runs()
+            if run["source"] in asking.axis.families
+            and cohort in (None, asking.cohort)
+            and axis in (None, asking.axis.axis)
         ]
+        return list(dict.fromkeys(paths))
+
+    def generator_files(self, folder: str, files: list[str], cohort: str, experiment: str, *run: str) -> list[str]:
+        """Name files of the generator (or, with the source ``real``, of the guide) that an experiment uses.
+
+        Parameters
+        ----------
+        folder : str
+            Pattern of a run's folder.
+        files : list of str
+            Names in it.
+        cohort, experiment : str
+            Of the experiment that asks.
+        *run : str
+            Source and replicate.
+        """
+        home = self.experiment(cohort, experiment).home
+        source, replicate = run
+        where = folder.format(cohort=cohort, experiment=home, source=source, replicate=replicate)
+        return [f"{where}/{file}" for file in files]
 
     @property
     def trainings(self) -> dict[str, tuple[str, str]]:

@@ -182,11 +182,15 @@ def alarm_sentences(copiers: list[tuple[str, str, str, float]]) -> tuple[str, st
 
 def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:
     """Say what the intervals are over."""
-    names = set(metrics["replicate"])
+    names = set(metrics.loc[metrics["metric"] == "auroc", "replicate"])
     own = names - {POOLED}
     level = f"{confidence:.0%} bootstrap intervals"
     if POOLED in names:
-        return f"{level} over test patients and {len(own) or 'several'} replicates."
+        count = len(own)
+        return (
+            f"Values are means of {count} replicates; {level} over test patients and replicates, whose part in them is "
+            f"too narrow with few of them (by a factor of about {((count - 1) / count) ** 0.5:.2f})."
+        )
     if len(own) > 1:
         return (
             f"Values are means of {len(own)} replicates; intervals reach from the lowest to the highest end of the "

@@ -1,6 +1,6 @@
 """From a generator to synthetic images and stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,29 @@ def draw_labels(labels: NDArray[np.float32], count: int, seed: int, minimum: int
         )
     drawn = random_stream(seed, "labels", 0).choice(len(combinations), count, p=counts / counts.sum())
     return combinations[drawn]
+
+
+def wanted_labels(
+    labels: Mapping[str, NDArray[np.float32]], side: str, seed: int, amount: float = 1.0, copied: bool = False
+) -> NDArray[np.float32]:
+    """Choose the label vectors of one side of a synthetic cohort.
+
+    Parameters
+    ----------
+    labels : mapping
+        float32 ``[n, findings]`` of the real images, by side.
+    side : str
+        ``train`` or ``valid``.
+    seed : int
+        Of the drawing.
+    amount : float
+        How many per real image; at least one in all.
+    copied : bool
+        One image per real label vector of this side, in their order, as the paper did (it tells how many real patients
+        have which findings); otherwise drawn from the training distribution, see `draw_labels`.
+    """
+    own = labels[side]
+    return known_labels(own) if copied else draw_labels(labels["train"], max(1, round(amount * len(own))), seed)
 
 
 def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, batch: int = BATCH) -> Iterator[Images]:

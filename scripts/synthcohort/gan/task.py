@@ -1,6 +1,5 @@
 """A training as plain data, so that it can be handed to several processes."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 
 from synthcohort.classify.networks import Network, load_classifier
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.checkpoint import read_weights
+from synthcohort.core.checkpoint import read_weights, weights_digest
 from synthcohort.core.config import StopRule
 from synthcohort.core.device import DeviceName, prepare_device
 from synthcohort.core.progress import configure_logging
@@ -115,8 +114,8 @@ def run_rank(task: Task, ranks: Ranks) -> None:
     features = _features(task.stop_rule.features, guide, device)
     before = _read_networks(Path(task.before)) if task.before else None
     known: list[Any] = [
-        _digest_of(guide.state_dict() if guide else {}),
-        *map(_digest_of, before or ()),
+        weights_digest(guide.state_dict() if guide else {}),
+        *map(weights_digest, before or ()),
         task.augmentations,
     ]
     known += [features.name if features else "", task.version, task.threads, task.processes]
@@ -143,11 +142,3 @@ def _features(name: str, guide: Network | None, device: torch.device) -> Feature
 
 def _read_networks(folder: Path) -> tuple[Weights, Weights]:
     return read_weights(folder / "unaveraged.safetensors"), read_weights(folder / "discriminator.safetensors")
-
-
-def _digest_of(weights: Weights) -> str:
-    digest = hashlib.sha256()
-    for name, value in weights.items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

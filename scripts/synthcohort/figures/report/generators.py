@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from synthcohort.core.atomic import read_json
-from synthcohort.core.plan import REAL, Plan
+from synthcohort.core.experiment import REAL
+from synthcohort.core.plan import Plan
 from synthcohort.figures.captions import alarm_sentences
 from synthcohort.figures.numbers import kimg_text
 from synthcohort.figures.report.table import Table, duration
