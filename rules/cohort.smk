@@ -1,4 +1,4 @@
-# From DICOM files to image stores, patient split and experiments.
+# From image files to image stores, patient split and experiments.
 
 
 rule draw:
@@ -26,7 +26,7 @@ rule draw:
 
 rule index:
     input:
-        lambda wildcards: plan.manifest(wildcards.cohort),
+        lambda wildcards: files.manifest(wildcards.cohort),
     output:
         headers=temp(f"{COHORT}/headers.parquet"),
         findings=f"{COHORT}/findings.json",
@@ -38,7 +38,8 @@ rule index:
         CONDA
     threads: 1
     resources:
-        mem_mb=2000,
+        # The headers of a million files and their labels are in memory at once.
+        mem_mb=lambda wildcards: 2000 if plan.cohort(wildcards.cohort).phantom else 8000,
         runtime=60,
     params:
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
@@ -46,9 +47,8 @@ rule index:
             plan, wildcards.cohort, workflow.is_main_process
         ),
         findings=lambda wildcards: plan.cohort(wildcards.cohort).findings,
-        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(
-            mode="json"
-        ),
+        drop_unlabelled=study.protocol.drop_unlabelled,
+        ingest=lambda wildcards: plan.ingest(wildcards.cohort).model_dump(mode="json"),
         resolutions=plan.resolutions,
         seed=study.seed,
         version=versions.INDEX,
@@ -84,9 +84,7 @@ rule preprocess:
         runtime=120,
     params:
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
-        ingest=lambda wildcards: plan.cohort(wildcards.cohort).ingest.model_dump(
-            mode="json"
-        ),
+        ingest=lambda wildcards: plan.ingest(wildcards.cohort).model_dump(mode="json"),
         resolutions=plan.resolutions,
         version=versions.PREPROCESS,
     message:
@@ -98,11 +96,11 @@ rule preprocess:
 rule merge:
     input:
         headers=f"{COHORT}/headers.parquet",
-        files=lambda wildcards: plan.shards(
+        files=lambda wildcards: files.shards(
             wildcards.cohort, f"{COHORT}/shards/{{shard}}/files.parquet"
         ),
         stores=lambda wildcards: expand(
-            plan.shards(
+            files.shards(
                 wildcards.cohort,
                 f"{COHORT}/shards/{{shard}}/{{{{size}}}}/{{{{file}}}}",
             ),

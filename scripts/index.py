@@ -1,8 +1,9 @@
 """Index a cohort: one row per file, labels joined, patients pseudonymised."""
 
-from synthcohort.cohort.labels import mark_normal
+from synthcohort.cohort.datasets.registry import read_dataset
+from synthcohort.cohort.labels import drop_unlabelled, mark_normal
 from synthcohort.core.atomic import read_json, write_json, write_parquet
-from synthcohort.core.config import Ingest
+from synthcohort.core.config import Ingest, OwnData
 from synthcohort.core.job import run_job
 from synthcohort.core.store import Finding
 from synthcohort.dicom.index import check_rejected, index_folder
@@ -13,23 +14,26 @@ def main(snakemake):
     """Write the index of the headers, and the names of the findings."""
     params = snakemake.params
     source, ingest = params.source, Ingest.model_validate(params.ingest)
+    data = OwnData.model_validate(source["data"])
     display = {}
     if source["findings"]:
         display = {entry["name"]: entry["display"] for entry in read_json(source["findings"])}
+    labels = read_dataset(data)
     index = index_folder(
-        source["folder"],
-        source["labels"],
-        source["key"],
-        params.findings,
+        data.folder,
+        labels.table,
+        labels.key,
+        params.findings or labels.findings,
         ingest,
         max(params.resolutions),
         source["private"],
         params.seed,
         display,
+        labels.columns,
     )
     check_rejected(index.table, ingest.maximum_rejected)
     known = {finding.name: finding for finding in index.findings}
-    table, names = mark_normal(index.table, list(known))
+    table, names = (drop_unlabelled if params.drop_unlabelled else mark_normal)(index.table, list(known))
     findings = [known.get(name) or Finding(name=name, display=readable(name)) for name in names]
     write_parquet(snakemake.output.headers, table)
     write_json(snakemake.output.findings, [finding.model_dump() for finding in findings])

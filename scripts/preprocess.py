@@ -21,7 +21,7 @@ def main(snakemake):
     shard = Shard(
         cohort=wildcards.cohort,
         simulated=source["simulated"],
-        folder=Path(source["folder"]),
+        folder=Path(source["data"]["folder"]),
         private_folder=Path(source["private"]),
         ingest=Ingest.model_validate(params.ingest),
         resolutions=params.resolutions,

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="synthcohort", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
 
-    inspect = verbs.add_parser("inspect", help="say what ingest makes of DICOM files, without any identifier")
+    inspect = verbs.add_parser("inspect", help="say what ingest makes of image files, without any identifier")
     inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
     inspect.add_argument("--resolution", type=int, default=32, help="smallest image side that is wanted (default: 32)")
     inspect.set_defaults(run=run_inspect)
@@ -49,7 +49,8 @@ def run_inspect(arguments: argparse.Namespace) -> None:
 
     for path in arguments.files:
         described = [describe_file(path, ingest, arguments.resolution) for ingest in (CT, RADIOGRAPHS)]
-        fitting = next((entry for entry in described if entry["reason"] != Reason.MODALITY.value), described[0])
+        others = (Reason.MODALITY.value, Reason.NO_UNITS.value)
+        fitting = next((entry for entry in described if entry["reason"] not in others), described[0])
         print(json.dumps(fitting, indent=2))
 
 

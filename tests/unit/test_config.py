@@ -7,9 +7,12 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from synthcohort.core.config import OwnData
+from synthcohort.core.datasets import DATASETS
 from synthcohort.core.document import documents
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study, read_study
+from synthcohort.core.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -110,8 +113,48 @@ def test_axis_for_an_unknown_cohort(demo: dict) -> None:
 
 
 def test_a_cohort_has_one_source(demo: dict) -> None:
-    demo["cohorts"][0]["dicom"] = {"folder": "a", "labels": "b"}
-    assert "either 'phantom' (simulated patients) or 'dicom'" in refusal(demo)
+    demo["cohorts"][0]["data"] = {"folder": "a", "labels": "b"}
+    assert "either 'phantom' (simulated patients) or 'data'" in refusal(demo)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"dataset": "chexprt"}, "config key cohorts[0].data.dataset: must be one of generic, chexpert,"),
+        ({"dataset": "chexpert"}, "dataset chexpert needs ingest.modalities: [CR, DX]"),
+        ({"dataset": "mimic-cxr"}, "dataset mimic-cxr needs 'metadata', the path of its table of views"),
+        ({"dataset": "rsna-haemorrhage", "uncertain": "zeros"}, "uncertain is a key of dataset chexpert and mimic-cxr"),
+        ({"dataset": "chexpert", "patient": "Patient"}, "patient is a key of dataset generic only; remove it here"),
+        ({"metadata": "c"}, "metadata is a key of dataset mimic-cxr only; remove it here"),
+        ({"pateint": "c"}, "did you mean 'patient'?"),
+    ],
+)
+def test_keys_of_own_data(demo: dict, data: dict, sentence: str) -> None:
+    demo["cohorts"][0].pop("phantom")
+    demo["cohorts"][0]["ingest"]["modalities"] = ["CT"]
+    demo["cohorts"][0]["data"] = {"folder": "a", "labels": "b", **data}
+    assert sentence in refusal(demo)
+
+
+def test_every_dataset_can_be_planned_without_its_data(demo: dict) -> None:
+    for name, dataset in DATASETS.items():
+        data = {"dataset": name, "folder": "/absent", "labels": "/absent.csv"}
+        if "metadata" in dataset.keys:
+            data["metadata"] = "/absent.csv"
+        demo["cohorts"][0] = {
+            "name": "head-phantom",
+            "data": data,
+            "ingest": {"modalities": dataset.modalities or ["CT"]},
+        }
+        plan = Plan(load_study(demo))
+        source = plan.source_of_images("head-phantom")
+        assert OwnData.model_validate(source["data"]) == plan.cohort("head-phantom").data
+        assert not source["simulated"]
+
+
+def test_radiographs_have_no_slices(demo: dict) -> None:
+    demo["cohorts"][0]["ingest"] |= {"modalities": ["DX"], "slice_step": 2}
+    assert "slice_step: radiographs have no slices" in refusal(demo)
 
 
 def test_not_yaml(tmp_path: Path) -> None:

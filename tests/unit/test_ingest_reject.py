@@ -41,7 +41,7 @@ def reject_cases(folder: Path) -> dict[str, Reason | None]:
     plain = case("fit", ct(), None).read_bytes()
     case("empty", b"", Reason.NOT_DICOM)
     case("junk", bytes(range(256)) * 20, Reason.NOT_DICOM)
-    case("picture", b"\x89PNG\r\n\x1a\n" + bytes(300), Reason.NOT_DICOM)
+    case("damaged picture", b"\x89PNG\r\n\x1a\n" + bytes(300), Reason.DAMAGED)
     case("preamble alone", plain[:132], Reason.DAMAGED)
     case("meta cut", plain[:200], Reason.DAMAGED)
     case("directory", real("dicomdirtests/DICOMDIR").read_bytes(), Reason.DICOMDIR)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dicom_files import ct, save
 from gan_toys import make_images
 from synthcohort.audit.utility import utility_metrics
 from synthcohort.classify.networks import build_network
@@ -14,12 +15,15 @@ from synthcohort.classify.predict import whole_batches
 from synthcohort.classify.training import Training as ClassifierTraining
 from synthcohort.classify.training import class_weights, masked_loss
 from synthcohort.cohort.experiments import CohortImages, experiments_table
+from synthcohort.cohort.labels import drop_unlabelled, mark_normal
 from synthcohort.cohort.split import split_patients
-from synthcohort.core.config import Classifier, Statistics, Study
+from synthcohort.core.config import Classifier, Ingest, Statistics, Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
 from synthcohort.core.protocol import Protocol
+from synthcohort.dicom.preprocess import render_file
+from synthcohort.dicom.render import Renderer
 from synthcohort.gan.sampler import wanted_labels
 
 SWITCHES = set(Protocol.model_fields) - {"name"}
@@ -96,6 +100,33 @@ def test_a_combination_can_be_cut() -> None:
     assert (cut.table["combination"] == cut.names.index("a")).sum() == 50
     with pytest.raises(UserError, match="maximum_combination names 'b\\+a'"):
         images(study(maximum_combination={"b+a": 50}))
+
+
+def test_drop_unlabelled() -> None:
+    index = pd.DataFrame({"status": "accepted", "reason": "", "a": [0.0, 1, 0], "b": [0.0, 0, 1]})
+    corrected, names = mark_normal(index, ["a", "b"])
+    assert corrected["status"].eq("accepted").all()
+    assert names == ["a", "b", "no_finding"]
+    paper, names = drop_unlabelled(index, ["a", "b"])
+    assert paper["status"].tolist() == ["rejected", "accepted", "accepted"]
+    assert paper["reason"].tolist() == ["no positive finding (protocol)", "", ""]
+    assert names == ["a", "b"]
+
+
+def test_scale_each_image(tmp_path: Path) -> None:
+    assert not Plan(study()).ingest("c").scale_each_image
+    assert Plan(study("paper")).ingest("c").scale_each_image
+    values = np.full((16, 16), -1000)
+    values[:, 6:11], values[:, 11:] = 16, 36
+    path = save(ct(values), tmp_path / "slice.dcm")  # stored values are 1024 higher
+
+    def render(**changes: object) -> tuple[list[int], str]:
+        ingest = Ingest.model_validate({"windows": [{"center": 40, "width": 80}], **changes})
+        rendering = render_file(path.read_bytes(), Renderer(ingest, [16]), 16)[0]
+        return rendering.images[16][0, 8, [2, 8, 13]].tolist(), rendering.windowed
+
+    assert render() == ([0, 51, 115], "fixed")
+    assert render(scale_each_image=True) == ([round(255 * 24 / 1060), round(255 * 1040 / 1060), 255], "maximum")
 
 
 def test_drop_incomplete_batch() -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from synthcohort.dicom.reasons import Reason
+
 NO_FINDING = "no_finding"
 
 
@@ -36,6 +38,18 @@ def mark_normal(index: pd.DataFrame, findings: list[str]) -> tuple[pd.DataFrame,
     index = index.copy()
     index.loc[normal, NO_FINDING] = 1.0
     return index, findings
+
+
+def drop_unlabelled(index: pd.DataFrame, findings: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Reject rows without any positive finding, as the paper did (see `core.protocol.Protocol`).
+
+    Parameters and returns are those of `mark_normal`.
+    """
+    unlabelled = (index["status"] == "accepted") & ~(index[findings] == 1).any(axis=1)
+    return index.assign(
+        status=index["status"].mask(unlabelled, "rejected"),
+        reason=index["reason"].mask(unlabelled, Reason.UNLABELLED.value),
+    ), findings
 
 
 def combination_names(labels: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.config import Classifier, Cohort, Generator, StopRule, Study
+from synthcohort.core.config import Classifier, Cohort, Generator, Ingest, OwnData, StopRule, Study
 from synthcohort.core.experiment import REAL, Experiment
 from synthcohort.core.families import FAMILIES
 
@@ -104,6 +104,11 @@ class Plan:
         published = {"images": "training", "samples": 10_000} if self.study.protocol.stop_on_training_images else {}
         return self.study.stop_rule.model_copy(update=published)
 
+    def ingest(self, cohort: str) -> Ingest:
+        """Say how a cohort's files become images, as the protocol has it."""
+        scaled = {"scale_each_image": True} if self.study.protocol.scale_each_image else {}
+        return self.cohort(cohort).ingest.model_copy(update=scaled)
+
     def mirrors(self, cohort: str) -> bool:
         """Tell whether the classifiers of a cohort mirror their training images."""
         return self.study.protocol.mirror_always or self.cohort(cohort).horizontal_flip
@@ -153,23 +158,6 @@ class Plan:
             return [(experiment, side) for side in sides]
         homes = [min(level for level in chosen.axis.levels if level >= side) for side in sides]
         return [(Experiment(cohort, chosen.axis, home).name, side) for home, side in zip(homes, sides, strict=True)]
-
-    def stage_files(
-        self, folder: str, files: list[str], cohort: str, experiment: str, source: str, replicate: str
-    ) -> list[str]:
-        """Name files of every stage up to an experiment's resolution; `folder` is the pattern of a run's folder."""
-        run = {"cohort": cohort, "source": source, "replicate": replicate}
-        stages = self.stages(cohort, experiment, source)
-        folders = [f"{folder.format(experiment=home, **run)}/stage-{side:03d}" for home, side in stages]
-        return [f"{stage}/{file}" for stage in folders for file in files]
-
-    def files_before(
-        self, folder: str, files: list[str], cohort: str, experiment: str, source: str, replicate: str, stage: str
-    ) -> list[str]:
-        """Name files of the stage that a stage continues; none for the first."""
-        every = self.stage_files(folder, files, cohort, experiment, source, replicate)
-        position = [side for _, side in self.stages(cohort, experiment, source)].index(int(stage))
-        return every[(position - 1) * len(files) : position * len(files)] if position else []
 
     def of_cohort(self, name: str) -> list[Experiment]:
         """List the experiments of one cohort."""
@@ -221,71 +209,11 @@ class Plan:
                         },
                     )
 
-    def expand(self, pattern: str, cohort: str | None = None, experiment: str | None = None) -> list[str]:
-        """Fill a path pattern with every run of a cohort or an experiment, each path once.
-
-        Parameters
-        ----------
-        pattern : str
-            With any of the wildcards ``{cohort}``, ``{experiment}``, ``{source}``, ``{replicate}``.
-        cohort, experiment : str, optional
-            Keep only these experiments' runs.
-        """
-        chosen = [
-            run for asking, run in self.runs() if cohort in (None, asking.cohort) and experiment in (None, asking.name)
-        ]
-        return list(dict.fromkeys(pattern.format(**run) for run in chosen))
-
-    def expand_generators(self, pattern: str, cohort: str | None = None, axis: str | None = None) -> list[str]:
-        """Fill a path pattern, as `expand` does, with every trained generator of a cohort or an axis."""
-        paths = [
-            pattern.format(**{**run, "experiment": asking.home})
-            for asking, run in self.runs()
-            if run["source"] in asking.axis.families
-            and cohort in (None, asking.cohort)
-            and axis in (None, asking.axis.axis)
-        ]
-        return list(dict.fromkeys(paths))
-
-    def generator_files(self, folder: str, files: list[str], cohort: str, experiment: str, *run: str) -> list[str]:
-        """Name files of the generator (or, with the source ``real``, of the guide) that an experiment uses.
-
-        Parameters
-        ----------
-        folder : str
-            Pattern of a run's folder.
-        files : list of str
-            Names in it.
-        cohort, experiment : str
-            Of the experiment that asks.
-        *run : str
-            Source and replicate.
-        """
-        home = self.experiment(cohort, experiment).home
-        source, replicate = run
-        where = folder.format(cohort=cohort, experiment=home, source=source, replicate=replicate)
-        return [f"{where}/{file}" for file in files]
-
     @property
     def trainings(self) -> dict[str, tuple[str, str]]:
         """Give cohort and axis of every figure of training curves, by its name."""
         pairs = dict.fromkeys((experiment.cohort, experiment.axis.axis) for experiment in self.experiments)
         return {f"{cohort}-{axis}": (cohort, axis) for cohort, axis in pairs}
-
-    def manifest(self, cohort: str) -> list[str]:
-        """Name the manifest of an embedded cohort's drawing; own data has none."""
-        config = self.cohort(cohort)
-        return [] if config.phantom is None else [f"{phantom_folder(config)}/manifest.json"]
-
-    def shards(self, cohort: str, pattern: str) -> list[str]:
-        """Fill ``{shard}`` in a path pattern with every shard of a cohort (and ``{cohort}`` with its name)."""
-        shards = self.cohort(cohort).ingest.shards
-        return [pattern.format(cohort=cohort, shard=shard) for shard in range(shards)]
-
-    def store(self, cohort: str, experiment: str, folder: str, files: list[str]) -> list[str]:
-        """Name files of the cohort's store at an experiment's resolution, `folder` being the cohort's."""
-        resolution = self.experiment(cohort, experiment).resolution
-        return [f"{folder.format(cohort=cohort)}/store/{resolution:03d}/{file}" for file in files]
 
     def source_of_images(self, cohort: str) -> dict[str, Any]:
         """Say where a cohort's files, labels and secrets lie.
@@ -293,15 +221,13 @@ class Plan:
         Returns
         -------
         dict
-            ``folder``, ``labels`` and ``key`` of the label table, ``masks`` and ``findings`` (embedded cohorts only),
-            ``private`` (folder of the pseudonymisation key and the table of paths) and ``simulated``.
+            ``data`` (as in the config: folder, label table and how to read it), ``masks`` and ``findings`` (embedded
+            cohorts only), ``private`` (folder of the pseudonymisation key and the table of paths) and ``simulated``.
         """
         config = self.cohort(cohort)
-        if config.dicom is not None:
+        if config.data is not None:
             return {
-                "folder": config.dicom.folder,
-                "labels": config.dicom.labels,
-                "key": config.dicom.key,
+                "data": config.data.model_dump(mode="json"),
                 "masks": None,
                 "findings": None,
                 "private": f"private/{cohort}",
@@ -309,9 +235,7 @@ class Plan:
             }
         drawn = phantom_folder(config)
         return {
-            "folder": f"{drawn}/dicom",
-            "labels": f"{drawn}/labels.csv",
-            "key": "sop_instance_uid",
+            "data": OwnData(folder=f"{drawn}/dicom", labels=f"{drawn}/labels.csv").model_dump(mode="json"),
             "masks": f"{drawn}/masks",
             "findings": f"{drawn}/findings.json",
             "private": f"private/{drawn.name}",

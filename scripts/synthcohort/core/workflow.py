@@ -44,9 +44,9 @@ def phantom_of(plan: Plan, drawn: str) -> dict[str, Any]:
 
 
 def inventory_of(plan: Plan, cohort: str, refresh: bool) -> str:
-    """Digest what lies in a user's folder and label table, so that new files are seen.
+    """Digest what lies in a user's folder and tables, so that new files are seen.
 
-    DICOM files are no inputs of a rule, since Snakemake would keep their names. The main process takes the inventory
+    Images are no inputs of a rule, since Snakemake would keep their names. The main process takes the inventory
     and caches it in ``private/``; its jobs read the cache.
 
     Parameters
@@ -68,9 +68,10 @@ def inventory_of(plan: Plan, cohort: str, refresh: bool) -> str:
         return "drawn"
     from synthcohort.dicom.folder import inventory_digest
 
-    labels = Path(source["labels"])
-    table = file_digest(labels) if labels.is_file() else "absent"
-    return f"{inventory_digest(source['folder'], source['private'], refresh)}-{table}"
+    data = source["data"]
+    tables = [Path(path) for path in (data["labels"], data["metadata"]) if path]
+    digests = [file_digest(table) if table.is_file() else "absent" for table in tables]
+    return "-".join([inventory_digest(data["folder"], source["private"], refresh), *digests])
 
 
 def lock_digest(root: str) -> str:

@@ -16,7 +16,7 @@ def check_header(header: Header, ingest: Ingest, smallest: int) -> None:
     Parameters
     ----------
     header : Header
-        From `read.read_header`.
+        From `read.read_header`, completed by what the label table says (`told.complete`).
     ingest : Ingest
         Which modalities and views are wanted, and the limits.
     smallest : int
@@ -27,17 +27,31 @@ def check_header(header: Header, ingest: Ingest, smallest: int) -> None:
     UnfitError
         With the first reason found.
     """
-    _check_content(header, ingest)
-    _check_matrix(header, ingest)
+    if header.is_picture:
+        _check_picture(header, ingest)
+    else:
+        _check_content(header, ingest)
+        _check_matrix(header)
+    if header.rows * header.columns > ingest.maximum_pixels:
+        raise UnfitError(Reason.TOO_LARGE)
     _check_size(header, smallest)
     if header.modality == "CT":
         _check_hounsfield(header)
     else:
         _check_presentation(header)
-    if not header.sop_instance_uid:
+    if not header.sop_instance_uid and not header.is_picture:
         raise UnfitError(Reason.NO_UID)
     if not header.patient_id:
         raise UnfitError(Reason.NO_PATIENT)
+
+
+def _check_picture(header: Header, ingest: Ingest) -> None:
+    if "CT" in ingest.modalities:
+        raise UnfitError(Reason.NO_UNITS)
+    if header.frames != 1:
+        raise UnfitError(Reason.MULTI_FRAME)
+    if ingest.frontal_only and header.view == "other":
+        raise UnfitError(Reason.NOT_FRONTAL)
 
 
 def _check_content(header: Header, ingest: Ingest) -> None:
@@ -63,7 +77,7 @@ def _check_content(header: Header, ingest: Ingest) -> None:
         raise UnfitError(Reason.BURNED_IN)
 
 
-def _check_matrix(header: Header, ingest: Ingest) -> None:
+def _check_matrix(header: Header) -> None:
     if header.transfer_syntax not in DECODERS:
         raise UnfitError(Reason.TRANSFER_SYNTAX)
     allocated, stored = header.bits_allocated, header.bits_stored
@@ -75,8 +89,6 @@ def _check_matrix(header: Header, ingest: Ingest) -> None:
         raise UnfitError(Reason.TRANSFER_SYNTAX)
     if header.modality == "CT" and stored < 12:  # PS3.3 C.8.2.1.1.4: lossy writers scale to 8 bits and lose the units
         raise UnfitError(Reason.CT_8_BIT)
-    if header.rows * header.columns > ingest.maximum_pixels:
-        raise UnfitError(Reason.TOO_LARGE)
 
 
 def _check_size(header: Header, smallest: int) -> None:

@@ -3,16 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from pydicom.uid import UID
-
 from synthcohort.core.config import Ingest
-from synthcohort.dicom.decode import DECODERS
 from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
-from synthcohort.dicom.index import ACCEPTED, REJECTED
+from synthcohort.dicom.index import ACCEPTED, REJECTED, syntax_name
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.read import quiet_pydicom, read_bytes, read_header
 from synthcohort.dicom.reasons import UnfitError
 from synthcohort.dicom.render import Renderer
+from synthcohort.dicom.told import Told
 
 
 def describe_file(path: str | Path, ingest: Ingest, smallest: int) -> dict[str, Any]:
@@ -37,7 +35,10 @@ def describe_file(path: str | Path, ingest: Ingest, smallest: int) -> dict[str, 
         try:
             header = read_header(path, ingest.maximum_pixels)
             description.update(_describe(header))
-            rendering, _ = render_file(read_bytes(path, ingest.maximum_pixels), Renderer(ingest, [smallest]), smallest)
+            # Whose a PNG or JPEG is, only a label table can say: here that is taken for granted.
+            told = Told(patient="told elsewhere" if header.is_picture else "")
+            data = read_bytes(path, ingest.maximum_pixels)
+            rendering, _ = render_file(data, Renderer(ingest, [smallest]), smallest, told)
             description.update(windowed=rendering.windowed, black=rendering.low, white=rendering.high)
         except UnfitError as unfit:
             description.update(status=REJECTED, reason=unfit.reason.value)
@@ -45,7 +46,6 @@ def describe_file(path: str | Path, ingest: Ingest, smallest: int) -> dict[str, 
 
 
 def _describe(header: Header) -> dict[str, Any]:
-    known_syntax = header.transfer_syntax in DECODERS
     fields = {
         "modality": known(header.modality, MODALITIES),
         "view": header.view,
@@ -55,7 +55,7 @@ def _describe(header: Header) -> dict[str, Any]:
         "bits_stored": header.bits_stored,
         "signed": header.signed == 1,
         "photometric": known(header.photometric, PHOTOMETRIC),
-        "transfer_syntax": UID(header.transfer_syntax).name if known_syntax else "",
+        "transfer_syntax": syntax_name(header),
         "slope": header.slope,
         "intercept": header.intercept,
         "padding": header.padding,

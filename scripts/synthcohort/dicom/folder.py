@@ -33,12 +33,12 @@ def walk(folder: str | Path) -> list[Entry]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError("the cohort's folder of DICOM files does not exist; correct 'folder' in the config.")
+        raise UserError("the cohort's folder of images does not exist; correct 'folder' in the config.")
     entries = sorted(_walk(root), key=lambda entry: entry.path)
     if not entries:
-        raise UserError("the cohort's folder of DICOM files is empty; correct 'folder' in the config.")
+        raise UserError("the cohort's folder of images is empty; correct 'folder' in the config.")
     if len(entries) == 1 and entries[0] == Entry(".", problem=Reason.FOLDER_LOCKED):
-        raise UserError("the cohort's folder of DICOM files cannot be listed (permission denied); make it readable.")
+        raise UserError("the cohort's folder of images cannot be listed (permission denied); make it readable.")
     return entries
 
 
@@ -83,7 +83,7 @@ def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bo
     Parameters
     ----------
     folder : str or Path
-        Folder of DICOM files.
+        Folder of images.
     private_folder : str or Path
         Where the digest is kept between calls.
     refresh : bool

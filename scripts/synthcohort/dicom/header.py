@@ -42,18 +42,35 @@ FRONTAL_CODES = {
     "R-10202": "frontal",
     "399033003": "frontal",
 }  # SNOMED RT and CT codes of PS3.16 CID 4010
-LATERAL_WORDS = ("LL", "RL", "LATERAL", "LAT", "LARGELATERAL", "LLD", "RLD", "LLO", "RLO", "RAO", "LAO", "RPO", "LPO")
+LATERAL_WORDS = (
+    "OTHER",
+    "LL",
+    "RL",
+    "LATERAL",
+    "LAT",
+    "LARGELATERAL",
+    "LLD",
+    "RLD",
+    "LLO",
+    "RLO",
+    "RAO",
+    "LAO",
+    "RPO",
+    "LPO",
+)
 FOR_PROCESSING_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.1.1.1"})
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+PICTURES = frozenset({"PNG", "JPEG"})
+"""What stands for the transfer syntax of files that are no DICOM."""
 
 # fmt: off
 _KEYWORDS = (
     "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "PatientID", "ViewPosition",
-    "StudyInstanceUID", "ViewCodeSequence", "ImagerPixelSpacing", "SamplesPerPixel", "PhotometricInterpretation",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "PixelAspectRatio", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "BurnedInAnnotation",
-    "WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope", "RescaleType", "VOILUTFunction",
-    "ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape",
+    "StudyInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ViewCodeSequence", "ImagerPixelSpacing",
+    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
+    "PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "BurnedInAnnotation", "WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope",
+    "RescaleType", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape",
 )
 # fmt: on
 _PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
@@ -78,6 +95,9 @@ class Header:
     sop_class: str
     sop_instance_uid: str
     study_uid: str
+    series_uid: str
+    position: tuple[float, ...]
+    """Of the first pixel, in millimetres along z, y and x (PS3.3 C.7.6.2.1.1); empty when unknown."""
     patient_id: str
     modality: str
     image_type: tuple[str, ...]
@@ -108,6 +128,11 @@ class Header:
     modality_lut: Lut | None
     voi_lut: Lut | None
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether this is a PNG or JPEG file, which says nothing but its size."""
+        return self.transfer_syntax in PICTURES
+
 
 def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
     """Take a header's values out of a data set.
@@ -130,6 +155,8 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
         sop_class=_text(values["SOPClassUID"]),
         sop_instance_uid=_text(values["SOPInstanceUID"]),
         study_uid=_text(values["StudyInstanceUID"]),
+        series_uid=_text(values["SeriesInstanceUID"]),
+        position=_position(values["ImagePositionPatient"]),
         patient_id=_text(values["PatientID"]),
         modality=_text(values["Modality"]),
         image_type=tuple(_text(value) for value in _several(values["ImageType"])),
@@ -179,6 +206,14 @@ def text_values(dataset: Dataset, tag: BaseTag) -> list[str]:
     return [_text(value) for value in _several(_value(dataset, tag))] or [""]
 
 
+def view_of(position: str) -> str:
+    """Tell a view from the words for it: AP, PA, frontal, other (known not to be frontal) or nothing (unknown)."""
+    words = "".join(character for character in position.upper() if character.isalpha())
+    if words in LATERAL_WORDS or words.startswith("OBLI"):
+        return "other"
+    return FRONTAL_WORDS.get(words, "")
+
+
 def known(word: str, vocabulary: frozenset[str]) -> str:
     """Return the word if it is in the vocabulary, else nothing: what a table may keep of a file's text."""
     return word if word in vocabulary else ""
@@ -224,6 +259,11 @@ def _spacing(values: dict[str, Any]) -> tuple[float, float]:
     return (1.0, 1.0)
 
 
+def _position(value: Any) -> tuple[float, ...]:
+    numbers = _numbers(value)
+    return numbers[::-1] if len(numbers) == 3 and all(map(math.isfinite, numbers)) else ()
+
+
 def _padding(value: Any, limit: Any, signed: bool) -> tuple[int, int] | None:
     if _number(value) is None:
         return None
@@ -240,11 +280,8 @@ def _as_stored(value: int, signed: bool) -> int:
 
 
 def _view(position: Any, codes: Any) -> str:
-    words = "".join(character for character in _text(position).upper() if character.isalpha())
-    if words in FRONTAL_WORDS:
-        return FRONTAL_WORDS[words]
-    if words in LATERAL_WORDS or words.startswith("OBLI"):
-        return "other"
+    if view := view_of(_text(position)):
+        return view
     for item in codes or []:
         code = _text(item.get("CodeValue"))
         if code:

@@ -18,10 +18,12 @@ from synthcohort.dicom.check import check_header
 from synthcohort.dicom.decode import DECODERS
 from synthcohort.dicom.folder import Entry, walk
 from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
-from synthcohort.dicom.labels import Labels, match, read_labels
+from synthcohort.dicom.labels import NO_COLUMNS, Columns, Labels, match, read_labels
 from synthcohort.dicom.pseudonyms import Pseudonyms, private_path
 from synthcohort.dicom.read import quiet_pydicom, read_header
-from synthcohort.dicom.reasons import Reason, UnfitError
+from synthcohort.dicom.reasons import BY_CHOICE, Reason, UnfitError
+from synthcohort.dicom.slices import left_out
+from synthcohort.dicom.told import complete
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 COLUMNS = [
@@ -86,6 +88,7 @@ def index_folder(
     private_folder: str | Path,
     seed: int,
     display: dict[str, str] | None = None,
+    columns: Columns = NO_COLUMNS,
 ) -> Index:
     """Read every header below a folder, join the labels and give pseudonyms.
 
@@ -94,7 +97,7 @@ def index_folder(
     Parameters
     ----------
     folder : str or Path
-        Folder of DICOM files, searched with all subfolders.
+        Folder of DICOM, PNG or JPEG files, searched with all subfolders.
     labels : str, Path or pandas.DataFrame
         Label table (CSV or parquet), or the table itself.
     key : str
@@ -112,6 +115,8 @@ def index_folder(
         anything about the patients.
     display : dict, optional
         Finding → name for people.
+    columns : Columns
+        Columns of the label table that say what the files do not: needed for PNG and JPEG.
 
     Returns
     -------
@@ -123,10 +128,13 @@ def index_folder(
         When the folder or the labels are of no use.
     """
     # Labels first: what is wrong with them shows at once, not after an hour of reading headers.
-    label_table = read_labels(labels, key, findings, display)
-    files = _read_headers(Path(folder), ingest, smallest)
-    files_without_label, labels_without_file = _join_labels(files, label_table, key)
+    label_table = read_labels(labels, key, findings, display, columns)
+    files = _read_headers(Path(folder), ingest)
+    labels_without_file = _join_labels(files, label_table, key)
+    files_without_label = _check_headers(files, label_table, ingest, smallest)
+    logger.info("labels: %d usable files have none, %d rows name no file", files_without_label, labels_without_file)
     _reject_duplicates(files)
+    _reject_slices(files, ingest.slice_step)
     files.sort(key=lambda file: _order(seed, file))
     pseudonyms = Pseudonyms.open(private_folder)
     table = _table(files, label_table, pseudonyms, ingest.shards)
@@ -145,7 +153,7 @@ def log_reasons(table: pd.DataFrame) -> None:
 
 
 def check_rejected(table: pd.DataFrame, maximum_rejected: float) -> None:
-    """Stop when too many files were rejected.
+    """Stop when too many files were rejected; those that were left out by choice are not counted at all.
 
     Raises
     ------
@@ -153,12 +161,14 @@ def check_rejected(table: pd.DataFrame, maximum_rejected: float) -> None:
         Naming the share, the limit's key, and the three most common reasons.
     """
     rejected = table[table["status"] == REJECTED]
-    share = len(rejected) / len(table)
+    unfit = rejected[~rejected["reason"].isin([reason.value for reason in BY_CHOICE])]
+    wanted = len(table) - len(rejected) + len(unfit)
+    share = len(unfit) / max(wanted, 1)
     if share > maximum_rejected:
-        common = Counter(rejected["reason"]).most_common(3)
+        common = Counter(unfit["reason"]).most_common(3)
         reasons = ", ".join(f"{count} × {reason}" for reason, count in common)
         raise UserError(
-            f"{len(rejected)} of {len(table)} files ({share:.1%}) were rejected, more than ingest.maximum_rejected "
+            f"{len(unfit)} of {wanted} files ({share:.1%}) were rejected, more than ingest.maximum_rejected "
             f"({maximum_rejected:.1%}) allows; the most common reasons: {reasons}. Correct the data or the ingest "
             "keys, or raise the limit."
         )
@@ -166,7 +176,7 @@ def check_rejected(table: pd.DataFrame, maximum_rejected: float) -> None:
         raise UserError("no file was accepted; see the reasons in the log, and correct the data or the ingest keys.")
 
 
-def _read_headers(folder: Path, ingest: Ingest, smallest: int) -> list[_File]:
+def _read_headers(folder: Path, ingest: Ingest) -> list[_File]:
     files = [_File(entry, reason=entry.problem) for entry in walk(folder)]
     with quiet_pydicom():
         for file in track(files, "reading headers", unit="files"):
@@ -174,24 +184,49 @@ def _read_headers(folder: Path, ingest: Ingest, smallest: int) -> list[_File]:
                 continue
             try:
                 file.header = read_header(folder / file.entry.path, ingest.maximum_pixels)
-                check_header(file.header, ingest, smallest)
             except UnfitError as unfit:
                 file.reason = unfit.reason
     return files
 
 
-def _join_labels(files: list[_File], labels: Labels, key: str) -> tuple[int, int]:
-    """Note each file's row of the label table; files without one are rejected."""
+def _join_labels(files: list[_File], labels: Labels, key: str) -> int:
+    """Note each file's row of the label table; return how many rows name no file."""
     uids = [file.header.sop_instance_uid if file.header else "" for file in files]
     rows, unused = match(labels, key, [file.entry.path for file in files], uids)
-    missing = 0
     for file, row in zip(files, rows, strict=True):
         file.label_row = int(row)
-        if file.reason is None and row < 0:
+    return unused
+
+
+def _check_headers(files: list[_File], labels: Labels, ingest: Ingest, smallest: int) -> int:
+    """Check each header with what its row says; files without a row are rejected, and counted if they are else fit."""
+    missing = 0
+    for file in files:
+        if file.header is None:
+            continue
+        if file.header.is_picture and not labels.tells_patients:
+            _reject_picture(file)
+            continue
+        file.header = complete(file.header, labels.told(file.label_row))
+        if file.label_row >= 0 or not labels.described:  # else what the header lacks would stand in the missing row
+            try:
+                check_header(file.header, ingest, smallest)
+            except UnfitError as unfit:
+                file.reason = unfit.reason
+        if file.reason is None and file.label_row < 0:
             file.reason = Reason.NO_LABEL
             missing += 1
-    logger.info("labels: %d usable files have none, %d rows name no file", missing, unused)
-    return missing, unused
+    return missing
+
+
+def _reject_picture(file: _File) -> None:
+    """Of a picture that nobody can tell the patient of: a stray one is no image of the cohort."""
+    if file.label_row >= 0:
+        raise UserError(
+            "the label table names PNG or JPEG files, which do not say whose they are; name its column of patient IDs "
+            "in 'data.patient'."
+        )
+    file.header, file.reason = None, Reason.NOT_DICOM
 
 
 def _reject_duplicates(files: list[_File]) -> None:
@@ -199,9 +234,18 @@ def _reject_duplicates(files: list[_File]) -> None:
     seen: set[str] = set()
     for file in files:
         if file.reason is None and file.header is not None:
-            if file.header.sop_instance_uid in seen:
+            uid = file.header.sop_instance_uid
+            if uid and uid in seen:
                 file.reason = Reason.DUPLICATE
-            seen.add(file.header.sop_instance_uid)
+            seen.add(uid)
+
+
+def _reject_slices(files: list[_File], step: int) -> None:
+    usable = [(file.entry.path, file.header) for file in files if file.reason is None and file.header is not None]
+    thinned = left_out(usable, step)
+    for file in files:
+        if file.entry.path in thinned:
+            file.reason = Reason.SLICE
 
 
 def _order(seed: int, file: _File) -> bytes:
@@ -242,7 +286,7 @@ def _row(file: _File, pseudonyms: Pseudonyms, shards: int) -> dict[str, Any]:
         "columns": header.columns if header and header.columns > 0 else None,
         "bits_stored": header.bits_stored if header and header.bits_stored > 0 else None,
         "photometric": known(header.photometric, PHOTOMETRIC) if header else "",
-        "transfer_syntax": _syntax_name(header.transfer_syntax) if header else "",
+        "transfer_syntax": syntax_name(header) if header else "",
         "shard": shard_of(file_id, shards),
     }
 
@@ -252,8 +296,11 @@ def shard_of(file_id: str, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(file_id.encode()).digest()[:8], "big") % shards
 
 
-def _syntax_name(uid: str) -> str:
-    return UID(uid).name if uid in DECODERS else ""
+def syntax_name(header: Header) -> str:
+    """Name how the pixels are encoded: a transfer syntax that can be decoded, PNG, JPEG, or nothing."""
+    if header.is_picture:
+        return header.transfer_syntax
+    return UID(header.transfer_syntax).name if header.transfer_syntax in DECODERS else ""
 
 
 def _patient(file: _File) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +13,29 @@ from numpy.typing import NDArray
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
 from synthcohort.core.store import Finding
+from synthcohort.dicom.header import view_of
+from synthcohort.dicom.told import NOTHING, Told
 
 SHORT_FORMS = {"id", "ct", "mr", "ap", "pa"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a label table that say of each image what its file does not; empty where there is none.
+
+    Attributes
+    ----------
+    patient, view, modality, uid : str
+        Names of columns; see `told.Told`. `patient` also keeps its column from being taken for a finding.
+    """
+
+    patient: str = ""
+    view: str = ""
+    modality: str = ""
+    uid: str = ""
+
+
+NO_COLUMNS = Columns()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +50,31 @@ class Labels:
         float32 ``[rows, findings]`` of 0, 1 and NaN.
     findings : list of Finding
         The columns, in order.
+    described : dict
+        Field of `Told` → what each row says.
     """
 
     keys: list[str]
     values: NDArray[np.float32]
     findings: list[Finding]
+    described: dict[str, list[str]]
+
+    @property
+    def tells_patients(self) -> bool:
+        """Whether there is a column of patient IDs."""
+        return "patient" in self.described
+
+    def told(self, row: int) -> Told:
+        """Give what a row says of its file; nothing for row -1."""
+        return Told(**{field: values[row] for field, values in self.described.items()}) if row >= 0 else NOTHING
 
 
 def read_labels(
-    labels: str | Path | pd.DataFrame, key: str, findings: list[str], display: dict[str, str] | None = None
+    labels: str | Path | pd.DataFrame,
+    key: str,
+    findings: list[str],
+    display: dict[str, str] | None = None,
+    columns: Columns = NO_COLUMNS,
 ) -> Labels:
     """Read and check a label table.
 
@@ -52,26 +89,32 @@ def read_labels(
         holds nothing but 0, 1 and blanks.
     display : dict, optional
         Finding → name for people; by default the table's own spelling, or the snake_case name made readable.
+    columns : Columns
+        Columns that say what the files do not.
 
     Raises
     ------
     UserError
         When the table, the key column or a finding is missing, or a value is none of 0, 1 and blank.
     """
-    table = labels if isinstance(labels, pd.DataFrame) else _read_table(Path(labels), key)
-    if key not in table.columns:
-        raise UserError(f"the label table has no column '{key}'{_nearest(key, list(table.columns))}; correct 'key'.")
+    spoken = {field: column for field, column in asdict(columns).items() if column}
+    table = labels if isinstance(labels, pd.DataFrame) else _read_table(Path(labels), [key, *spoken.values()])
+    for config_key, column in {"key": key, **spoken}.items():
+        if column not in table.columns:
+            near = _nearest(column, list(table.columns))
+            raise UserError(f"the label table has no column '{column}'{near}; correct '{config_key}'.")
     if table.empty:
         raise UserError("the label table has no rows; correct 'labels' in the config.")
-    columns = _finding_columns(table, key, findings)
-    values = np.full((len(table), len(columns)), np.nan, np.float32)
-    for position, column in enumerate(columns.values()):
+    chosen = _finding_columns(table.drop(columns=list({key, *spoken.values()})), findings)
+    values = np.full((len(table), len(chosen)), np.nan, np.float32)
+    for position, column in enumerate(chosen.values()):
         values[:, position] = _binary(table[column], column)
     shown = display or {}
-    described = [
-        Finding(name=name, display=shown.get(name, _display(name, column))) for name, column in columns.items()
-    ]
-    return Labels(table[key].astype("string").fillna("").str.strip().tolist(), values, described)
+    described = [Finding(name=name, display=shown.get(name, _display(name, column))) for name, column in chosen.items()]
+    told = {field: _texts(table[column]) for field, column in spoken.items()}
+    if "view" in told:
+        told["view"] = [view_of(word) for word in told["view"]]
+    return Labels(_texts(table[key]), values, described, told)
 
 
 def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[NDArray[np.int64], int]:
@@ -114,7 +157,8 @@ def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[
     if hits[meaning] == 0:
         raise UserError(
             f"the label table's column '{key}' ({len(wanted)} different values) names none of the {len(paths)} files, "
-            "neither by SOP instance UID nor by path below the folder nor by file name; correct 'key' or 'labels'."
+            "neither by SOP instance UID nor by path below the folder nor by file name; correct 'folder', 'key' or "
+            "'labels'."
         )
     names = readings[meaning]
     if meaning.startswith("file names"):
@@ -146,13 +190,20 @@ def _display(name: str, column: str) -> str:
     return readable(name) if column == name else " ".join(str(column).split())
 
 
-def _read_table(path: Path, key: str) -> pd.DataFrame:
+def _texts(column: "pd.Series[Any]") -> list[str]:
+    """Write a column as text, whole numbers without a decimal point even where blanks made them floats."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype("string").fillna("").str.strip().tolist()
+
+
+def _read_table(path: Path, texts: list[str]) -> pd.DataFrame:
     if not path.is_file():
         raise UserError("the label table does not exist; correct 'labels' in the config.")
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={key: "string"}, encoding="utf-8-sig", low_memory=False)
+        return pd.read_csv(path, dtype=dict.fromkeys(texts, "string"), encoding="utf-8-sig", low_memory=False)
     except Exception as error:  # parsers quote the line that they cannot read
         raise UserError(
             "the label table is no readable CSV (comma, UTF-8) or parquet file; correct 'labels'."
@@ -164,11 +215,11 @@ def _nearest(name: str, names: list[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def _finding_columns(table: pd.DataFrame, key: str, findings: list[str]) -> dict[str, str]:
-    """Name each finding's column of the table."""
+def _finding_columns(table: pd.DataFrame, findings: list[str]) -> dict[str, str]:
+    """Name each finding's column of the table, from which all other columns that are known are gone."""
     spelled: dict[str, str] = {}
     for column in table.columns:
-        if column != key and spelled.setdefault(snake_case(column), column) != column:
+        if spelled.setdefault(snake_case(column), column) != column:
             raise UserError(
                 f"the label table's columns '{spelled[snake_case(column)]}' and '{column}' are the same finding "
                 f"'{snake_case(column)}'; rename one."
@@ -187,7 +238,7 @@ def _finding_columns(table: pd.DataFrame, key: str, findings: list[str]) -> dict
             "the label table has no column that holds nothing but 0, 1 and blanks; make one for each finding, or name "
             "the columns in 'findings'."
         )
-    left_out = len(table.columns) - 1 - len(chosen)
+    left_out = len(table.columns) - len(chosen)
     logger.info("labels: findings %s; %d other columns left out", ", ".join(chosen), left_out)
     return chosen
 
@@ -217,7 +268,10 @@ def _first_rows(labels: Labels, keys: list[str], key: str) -> dict[str, int]:
     row_of: dict[str, int] = {}
     for row, name in enumerate(keys):
         first = row_of.setdefault(name, row)
-        if name and not np.array_equal(labels.values[first], labels.values[row], equal_nan=True):
+        if not name or first == row:
+            continue
+        same = np.array_equal(labels.values[first], labels.values[row], equal_nan=True)
+        if not same or labels.told(first) != labels.told(row):
             raise UserError(
                 f"the label table's rows {first + 1} and {row + 1} below the heading name the same file in column "
                 f"'{key}' but differ; keep one of them."

@@ -22,9 +22,11 @@ from synthcohort.dicom.check import check_header
 from synthcohort.dicom.decode import decode
 from synthcohort.dicom.header import Header
 from synthcohort.dicom.index import ACCEPTED, COLUMNS, PRIVATE_TABLE, REJECTED
+from synthcohort.dicom.picture import decode_picture, is_picture, picture_header
 from synthcohort.dicom.read import quiet_pydicom, read_bytes, read_image
 from synthcohort.dicom.reasons import Reason, UnfitError
 from synthcohort.dicom.render import Renderer, Rendering
+from synthcohort.dicom.told import NOTHING, Told, complete
 
 RECORD_COLUMNS = COLUMNS[COLUMNS.index("image_id") : COLUMNS.index("transfer_syntax")]
 PIXEL_COLUMNS = ["windowed", "window_low", "window_high"]
@@ -58,7 +60,7 @@ class Shard:
     simulated : bool
         Whether its patients were drawn by this project.
     folder, private_folder : Path
-        Where the DICOM files and the table of their paths lie.
+        Where the images and the table of their paths lie.
     ingest : Ingest
         The policy.
     resolutions : list of int
@@ -99,8 +101,8 @@ def preprocess_shard(shard: Shard, number: int, index: pd.DataFrame, output: str
     Returns
     -------
     pandas.DataFrame
-        As in ``files.parquet``: ``file_id``, ``status``, ``reason``, ``windowed`` (fixed, voi_lut, window, percentiles)
-        and ``window_low``, ``window_high`` in Hounsfield or the file's own units.
+        As in ``files.parquet``: ``file_id``, ``status``, ``reason``, ``windowed`` (`Rendering.windowed`), and
+        ``window_low``, ``window_high`` in Hounsfield or the file's own units.
     """
     output = Path(output)
     rows = index[(index["status"] == ACCEPTED) & (index["shard"] == number)].reset_index(drop=True)
@@ -134,19 +136,19 @@ def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache,
     private = _private_table(shard.private_folder, rows)
     digests: list[bytes | None] = []
     with quiet_pydicom():
-        files = zip(private["path"], private["sop_instance_uid"], strict=True)
-        for path, uid in track(files, title, total=len(private), unit="files"):
+        files = zip(private["path"], _told(rows, private), strict=True)
+        for path, told in track(files, title, total=len(private), unit="files"):
             try:
                 data = read_bytes(shard.folder / path, shard.ingest.maximum_pixels)
             except UnfitError:
                 digests.append(None)
                 continue
-            mask = _read_mask_file(shard.masks, uid)
+            mask = _read_mask_file(shard.masks, told.uid)
             digest = hashlib.sha256(data)
             digest.update(mask)
             digests.append(digest.digest())
             if digest.digest() not in cache:
-                _render_into(cache, digest.digest(), data, mask, shard, renderer)
+                _render_into(cache, digest.digest(), data, mask, told, shard, renderer)
     return digests
 
 
@@ -161,14 +163,22 @@ def _private_table(private_folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
     return table.loc[rows["file_id"]]
 
 
+def _told(rows: pd.DataFrame, private: pd.DataFrame) -> list[Told]:
+    """Say of each file what the index knows of it, some of it from the label table."""
+    columns = (private["patient_id"], rows["view"], rows["modality"], private["sop_instance_uid"])
+    return [Told(*values) for values in zip(*columns, strict=True)]
+
+
 def _read_mask_file(masks: Masks | None, uid: str) -> bytes:
     path = masks.folder / f"{uid}.png" if masks else None
     return path.read_bytes() if path and path.is_file() else b""
 
 
-def _render_into(cache: RowCache, digest: bytes, data: bytes, mask: bytes, shard: Shard, renderer: Renderer) -> None:
+def _render_into(
+    cache: RowCache, digest: bytes, data: bytes, mask: bytes, told: Told, shard: Shard, renderer: Renderer
+) -> None:
     try:
-        rendering, header = render_file(data, renderer, max(shard.resolutions))
+        rendering, header = render_file(data, renderer, max(shard.resolutions), told)
         masks = _render_masks(mask, header, shard, renderer)
         images = [rendering.images[side] for side in sorted(shard.resolutions)]
         cache.add(digest, images, masks, None, rendering.windowed, rendering.low, rendering.high)
@@ -177,15 +187,31 @@ def _render_into(cache: RowCache, digest: bytes, data: bytes, mask: bytes, shard
     cache.flush()
 
 
-def render_file(data: bytes, renderer: Renderer, smallest: int) -> tuple[Rendering, Header]:
+def render_file(data: bytes, renderer: Renderer, smallest: int, told: Told = NOTHING) -> tuple[Rendering, Header]:
     """Everything that happens to one file, from its bytes to its images.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    renderer : Renderer
+        The policy.
+    smallest : int
+        Largest resolution of the study.
+    told : Told
+        What is known of the file from elsewhere.
 
     Raises
     ------
     UnfitError
         With the reason why the file cannot be used.
     """
+    if is_picture(data):
+        header = complete(picture_header(io.BytesIO(data)), told)
+        check_header(header, renderer.ingest, smallest)
+        return renderer.render(decode_picture(data), None, header), header
     dataset, header = read_image(data, renderer.ingest.maximum_pixels)
+    header = complete(header, told)
     check_header(header, renderer.ingest, smallest)
     stored, padding = decode(dataset, header)
     return renderer.render(stored, padding, header), header

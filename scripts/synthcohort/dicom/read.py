@@ -23,6 +23,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_values
+from synthcohort.dicom.picture import MAGIC_BYTES, is_picture, picture_header
 from synthcohort.dicom.reasons import Reason, UnfitError
 
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
@@ -76,10 +77,14 @@ def read_header(path: str | Path, maximum_pixels: int) -> Header:
     Raises
     ------
     UnfitError
-        When it cannot be opened, is no DICOM or holds no readable header.
+        When it cannot be opened, is no DICOM, PNG or JPEG, or holds no readable header.
     """
     try:
         with open(path, "rb") as file:
+            if is_picture(file.read(MAGIC_BYTES)):
+                file.seek(0)
+                return picture_header(file)
+            file.seek(0)
             return _read(file, maximum_pixels)[1]
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     LOCALIZER = "localizer"
     FOR_PROCESSING = "raw image (for processing)"
     NOT_FRONTAL = "view not frontal"
+    NO_UNITS = "PNG or JPEG, which hold no Hounsfield units"
+    TRANSPARENT = "transparent pixels"
     BURNED_IN = "text burned into the pixels"
     # Whether its pixels can be understood
     TRANSFER_SYNTAX = "transfer syntax not supported"
@@ -41,6 +43,8 @@ class Reason(StrEnum):
     NO_PATIENT = "no patient ID"
     NO_LABEL = "no label"
     DUPLICATE = "SOP instance UID seen before"
+    SLICE = "slice left out by slice_step"
+    UNLABELLED = "no positive finding (protocol)"
     # Its pixels
     NO_PIXELS = "no pixel data"
     SHORT = "pixel data shorter than the header says"
@@ -53,6 +57,10 @@ class Reason(StrEnum):
     NOT_PHYSICAL = "Hounsfield units not plausible"
     INVISIBLE = "nothing visible in the window"
     MASK = "mask does not fit the image"
+
+
+BY_CHOICE = frozenset({Reason.NOT_FRONTAL, Reason.SLICE, Reason.UNLABELLED})
+"""Nothing is wrong with these files: they do not count where the share of rejected files is limited."""
 
 
 class UnfitError(Exception):

@@ -35,7 +35,8 @@ class Rendering:
     images : dict
         Resolution → uint8 ``[channels, resolution, resolution]``.
     windowed : str
-        ``fixed`` (CT), ``voi_lut``, ``window`` (the file's first) or ``percentiles``.
+        ``fixed`` (CT), ``voi_lut``, ``window`` (the file's first), ``percentiles`` or ``full_range`` (PNG and JPEG), or
+        ``maximum`` (`scale_each_image`).
     low, high : float
         What became black and white, in Hounsfield units (first channel) or the file's own units.
     """
@@ -70,24 +71,26 @@ class Renderer:
 
     @property
     def windows(self) -> list[tuple[float, float]]:
-        """CT: black and white of each channel in Hounsfield units; radiographs: none, each has its own."""
-        if not self.is_ct:
+        """CT: black and white of each channel in Hounsfield units; elsewhere none, each image has its own."""
+        if not self.is_ct or self.ingest.scale_each_image:
             return []
         return [(w.center - w.width / 2, w.center + w.width / 2) for w in self.ingest.windows]
 
     @property
     def channels(self) -> int:
         """Channels of the images."""
-        return len(self.windows) if self.is_ct else 1
+        return len(self.windows) or 1
 
     @property
     def units(self) -> str:
         """What the grey values stand for."""
+        if self.ingest.scale_each_image:
+            return "share of the image's maximum"
         return "HU" if self.is_ct else "presentation"
 
     def policy(self) -> dict[str, Any]:
         """Everything that decides what becomes of a file's pixels, for store.json and for the digest of the cache."""
-        grey = (
+        grey: dict[str, Any] = (
             {"windows": self.windows, "hounsfield_range": [AIR, HIGHEST], "padding": "air"}
             if self.is_ct
             else {
@@ -97,6 +100,8 @@ class Renderer:
                 "padding": "black",
             }
         )
+        if self.ingest.scale_each_image:
+            grey = {"window": "stored values, 0 to the image's maximum", "padding": "black"}
         return {
             "version": versions.PREPROCESS,
             "modalities": list(self.ingest.modalities),
@@ -133,11 +138,13 @@ class Renderer:
         measured = stored if padding is None else stored[~padding]
         if measured.size == 0 or (lowest := measured.min()) == (highest := measured.max()):
             raise UnfitError(Reason.CONSTANT)
-        if self.is_ct:
+        if self.is_ct and not self.ingest.scale_each_image:
             _check_plausible(measured, (int(lowest), int(highest)), header)
         if self._buffer.shape != stored.shape:  # fresh pages for every file would cost more than the arithmetic
             self._buffer = np.empty(stored.shape, np.float32)
         render = self._render_ct if self.is_ct else self._render_radiograph
+        if self.ingest.scale_each_image:
+            render = self._render_scaled
         return render(stored, padding, header)
 
     def render_masks(self, masks: NDArray[np.uint16], header: Header, findings: int) -> dict[int, NDArray[np.uint8]]:
@@ -209,6 +216,18 @@ class Renderer:
         mapping = square_map(*stored.shape, header.spacing, self.resolutions[-1])
         return Rendering(self._finish(mapping(values)[None], mapping.inside), windowed, low, high)
 
+    def _render_scaled(self, stored: Stored, padding: Mask | None, header: Header) -> Rendering:
+        """Divide stored values by their maximum, as the paper did; below 0 is black."""
+        highest = float(stored.max())
+        if highest <= 0:
+            raise UnfitError(Reason.INVISIBLE)
+        self._buffer[...] = stored
+        _stretch(self._buffer, 0.0, highest)
+        if padding is not None:
+            self._buffer[padding] = 0
+        mapping = square_map(*stored.shape, header.spacing, self.resolutions[-1])
+        return Rendering(self._finish(mapping(self._buffer)[None], mapping.inside), "maximum", 0.0, highest)
+
     def _to_modality_units(self, stored: Stored, header: Header) -> None:
         """Fill the buffer with modality units (PS3.3 C.11.1); a table takes the place of slope and intercept."""
         if header.modality_lut is not None:
@@ -243,7 +262,12 @@ def _check_plausible(measured: Stored, ends_stored: tuple[int, int], header: Hea
 
 
 def _limits(values: Plane, padding: Mask | None, header: Header) -> tuple[str, float, float]:
-    """How to stretch a radiograph: its first window (PS3.3 C.11.2.1.2 and .3), else percentiles of its values."""
+    """How to stretch a radiograph: its first window (PS3.3 C.11.2.1.2 and .3), else percentiles of its values.
+
+    Whoever made a PNG or JPEG has windowed it already: it keeps the full range of its bit depth.
+    """
+    if header.is_picture:
+        return "full_range", 0.0, float((1 << header.bits_stored) - 1)
     if header.window_widths:
         center, width = header.window_centers[0], header.window_widths[0]
         if header.window_function == "LINEAR_EXACT":

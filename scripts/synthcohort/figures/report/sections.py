@@ -112,8 +112,8 @@ def config_text(study: Study) -> str:
     """Write the resolved config as YAML, without the paths of users' own data: they could name patients."""
     config = study.model_dump(mode="json", exclude_none=True)
     for cohort in config["cohorts"]:
-        if "dicom" in cohort:
-            cohort["dicom"] |= {"folder": NOT_SHOWN, "labels": NOT_SHOWN}
+        if "data" in cohort:
+            cohort["data"] |= dict.fromkeys({"folder", "labels", "metadata"} & set(cohort["data"]), NOT_SHOWN)
     if config["classifier"]["weights"] not in ("none", "download"):
         config["classifier"]["weights"] = NOT_SHOWN
     if config["stop_rule"]["features"] not in ("guide", "download"):
