@@ -5,6 +5,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from synthcohort.core import versions
 from synthcohort.core.experiment import REAL
+from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.core.workflow import (
     check_config,
@@ -21,6 +22,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 hand_library_to_jobs()
 study = check_config(config)
 plan = Plan(study)
+files = Files(plan)
 
 RESULTS = f"results/{study.study}"
 COHORT = f"{RESULTS}/cohorts/{{cohort}}"

@@ -1,13 +1,13 @@
-# What the synthetic cohorts are worth.
+# What the synthetic cohorts are worth, and how real they look.
 
 
 rule utility:
     input:
         experiments=f"{COHORT}/experiments.csv",
-        store=lambda wildcards: plan.store(
+        store=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
         ),
-        predictions=lambda wildcards: plan.expand(
+        predictions=lambda wildcards: files.expand(
             f"{RUN}/predictions.parquet", *wildcards
         ),
     output:
@@ -41,7 +41,7 @@ rule utility:
 rule gallery:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
         synthetic=lambda wildcards: (
@@ -75,9 +75,123 @@ rule gallery:
         "../scripts/gallery.py"
 
 
+rule fidelity:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        judge=lambda wildcards: files.judge(
+            JUDGE, CLASSIFIER, wildcards.cohort, wildcards.experiment
+        ),
+        experiments=f"{COHORT}/experiments.csv",
+        synthetic=lambda wildcards: files.samples(
+            f"{RUN}/synthetic/train", STORE, *wildcards
+        ),
+    output:
+        f"{EXPERIMENT}/fidelity-{{replicate}}.parquet",
+    log:
+        f"{RESULTS}/logs/fidelity/{{cohort}}-{{experiment}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fidelity/{{cohort}}-{{experiment}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        study=study.study,
+        statistics=study.statistics.model_dump(mode="json"),
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.AUDIT,
+    message:
+        "Measuring the fidelity of the samples of {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/fidelity.py"
+
+
+rule neighbours:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        judge=lambda wildcards: files.judge(
+            JUDGE, CLASSIFIER, wildcards.cohort, wildcards.experiment
+        ),
+        synthetic=expand(
+            f"{RUN}/synthetic/train/{{file}}", file=STORE, allow_missing=True
+        ),
+    output:
+        metrics=f"{RUN}/neighbours.parquet",
+        gallery=f"{RUN}/neighbours.npz",
+        table=f"{RUN}/neighbours.csv",
+    log:
+        f"{RESULTS}/logs/neighbours/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/neighbours/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        study=study.study,
+        statistics=study.statistics.model_dump(mode="json"),
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.AUDIT,
+    message:
+        "Finding the real images next to {wildcards.source} samples of {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/neighbours.py"
+
+
+rule detection:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        synthetic=expand(
+            f"{RUN}/synthetic/train/{{file}}", file=STORE, allow_missing=True
+        ),
+    output:
+        f"{RUN}/detection.parquet",
+    log:
+        f"{RESULTS}/logs/detection/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/detection/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        study=study.study,
+        statistics=study.statistics.model_dump(mode="json"),
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.AUDIT,
+    message:
+        "Telling {wildcards.source} samples of {wildcards.cohort} {wildcards.experiment} from real images"
+    script:
+        "../scripts/detection.py"
+
+
 rule metrics:
     input:
-        plan.expand(f"{EXPERIMENT}/utility.parquet"),
+        files.expand(f"{EXPERIMENT}/utility.parquet"),
+        files.expand(f"{EXPERIMENT}/fidelity-{{replicate}}.parquet"),
+        files.expand_generators(f"{RUN}/neighbours.parquet", axis="resolution"),
+        files.expand_generators(f"{RUN}/detection.parquet", axis="resolution"),
     output:
         f"{RESULTS}/metrics.parquet",
     log:

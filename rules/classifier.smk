@@ -4,7 +4,7 @@
 rule train_classifier:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
         synthetic=lambda wildcards: (
@@ -59,7 +59,9 @@ rule train_classifier:
 rule train_judge:
     input:
         split=f"{COHORT}/split.parquet",
-        store=expand(f"{COHORT}/store/{{size}}/{{file}}", file=STORE, allow_missing=True),
+        store=expand(
+            f"{COHORT}/store/{{size}}/{{file}}", file=STORE, allow_missing=True
+        ),
     output:
         expand(f"{JUDGE}/{{file}}", file=CLASSIFIER, allow_missing=True),
         history=f"{JUDGE}/classifier-history.csv",

@@ -18,7 +18,7 @@ GUIDE = expand(
 rule train_generator:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
         guide=GUIDE,
@@ -55,7 +55,7 @@ rule train_generator:
 rule train_stage:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
         guide=lambda wildcards: (
@@ -64,7 +64,7 @@ rule train_stage:
             == plan.experiment(wildcards.cohort, wildcards.experiment).resolution
             else []
         ),
-        before=lambda wildcards: plan.files_before(RUN, GENERATOR, *wildcards),
+        before=lambda wildcards: files.files_before(RUN, GENERATOR, *wildcards),
     output:
         expand(f"{RUN}/stage-{{stage}}/{{file}}", file=GENERATOR, allow_missing=True),
     log:
@@ -101,7 +101,7 @@ rule train_stage:
 
 rule grow:
     input:
-        lambda wildcards: plan.stage_files(RUN, GENERATOR, *wildcards),
+        lambda wildcards: files.stage_files(RUN, GENERATOR, *wildcards),
     output:
         expand(f"{RUN}/{{file}}", file=GENERATOR, allow_missing=True),
     log:
@@ -127,14 +127,14 @@ rule grow:
 rule sample:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
-        generator=lambda wildcards: plan.generator_files(
+        generator=lambda wildcards: files.generator_files(
             RUN, ["generator.safetensors", "generator.json"], *wildcards
         ),
         guide=lambda wildcards: (
-            plan.generator_files(
+            files.generator_files(
                 RUN,
                 ["classifier.safetensors", "classifier.json"],
                 wildcards.cohort,

@@ -1,5 +1,6 @@
 # Figures, tables and the report. Number figures come from metrics.parquet alone.
 FIGURE = ["pdf", "svg", "png", "csv"]
+SPACES = ["judge", "pixels"]
 
 
 rule axis_figure:
@@ -58,7 +59,7 @@ rule finding_figure:
 
 rule training_figure:
     input:
-        lambda wildcards: plan.expand_generators(
+        lambda wildcards: files.expand_generators(
             f"{RUN}/history.csv", wildcards.cohort, wildcards.axis
         ),
     output:
@@ -90,7 +91,7 @@ rule training_figure:
 rule samples_figure:
     input:
         samples=f"{RUN}/samples.npz",
-        store=lambda wildcards: plan.store(
+        store=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
         ),
     output:
@@ -124,7 +125,7 @@ rule cohort_figure:
         selection=lambda wildcards: f"{EXPERIMENT}/selection.parquet".format(
             cohort=wildcards.cohort, experiment=plan.finest(wildcards.cohort).name
         ),
-        real=lambda wildcards: plan.store(
+        real=lambda wildcards: files.store(
             wildcards.cohort, plan.finest(wildcards.cohort).name, COHORT, STORE
         ),
     output:
@@ -158,7 +159,7 @@ rule cohort_figure:
 rule gallery_figure:
     input:
         gallery=f"{RUN}/gallery.npz",
-        store=lambda wildcards: plan.store(
+        store=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
         ),
     output:
@@ -185,6 +186,69 @@ rule gallery_figure:
         "Drawing real beside synthetic images of {wildcards.cohort} {wildcards.experiment}"
     script:
         "../scripts/gallery_figure.py"
+
+
+rule fidelity_figure:
+    input:
+        f"{RESULTS}/metrics.parquet",
+    output:
+        multiext(
+            f"{RESULTS}/figures/fidelity-{{axis}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/fidelity_figure/{{axis}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fidelity_figure/{{axis}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing fidelity against {wildcards.axis}"
+    script:
+        "../scripts/fidelity_figure.py"
+
+
+rule neighbours_figure:
+    input:
+        neighbours=f"{RUN}/neighbours.npz",
+        store=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
+        ),
+    output:
+        multiext(
+            f"{RESULTS}/internal/figures/neighbours-{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/neighbours_figure/{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/neighbours_figure/{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    wildcard_constraints:
+        space="judge|pixels",
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing the real images next to {wildcards.source} samples of {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/neighbours_figure.py"
 
 
 rule tables:
@@ -244,8 +308,19 @@ rule report:
             gallery=plan.galleries,
             kind=FIGURE,
         ),
-        generators=plan.expand_generators(f"{RUN}/generator.json"),
-        histories=plan.expand_generators(f"{RUN}/history.csv"),
+        fidelity=expand(
+            f"{RESULTS}/figures/fidelity-{{axis}}.{{kind}}",
+            axis=plan.axes,
+            kind=FIGURE,
+        ),
+        neighbours=expand(
+            f"{RESULTS}/internal/figures/neighbours-{{space}}-{{gallery}}.{{kind}}",
+            space=SPACES,
+            gallery=plan.galleries,
+            kind=FIGURE,
+        ),
+        generators=files.expand_generators(f"{RUN}/generator.json"),
+        histories=files.expand_generators(f"{RUN}/history.csv"),
         sheets=expand(
             f"{RESULTS}/internal/figures/cohort-{{cohort}}.{{kind}}",
             cohort=plan.cohorts,
@@ -287,4 +362,6 @@ rule figures:
         rules.report.input.samples,
         rules.report.input.sheets,
         rules.report.input.galleries,
+        rules.report.input.fidelity,
+        rules.report.input.neighbours,
         rules.report.input.tables,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthcohort.audit.neighbours import SPACES
 from synthcohort.core.atomic import write_text
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
@@ -19,7 +20,7 @@ def main(snakemake):
     metrics = pd.read_parquet(snakemake.input.metrics)
     folder = Path(snakemake.output[0]).parent
     cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
-    kinds = ("axes", "findings", "training", "samples", "galleries", "sheets")
+    kinds = ("axes", "findings", "fidelity", "training", "samples", "galleries", "neighbours", "sheets")
     figures = {kind: figures_of(snakemake.input[kind]) for kind in kinds}
     study, benchmarks = load_study(snakemake.config), read_benchmarks(folder / "benchmarks")
     plan = Plan(study)
@@ -29,6 +30,12 @@ def main(snakemake):
         cohorts=cohorts,
         axis_figures=figures["axes"],
         finding_figures=figures["findings"],
+        fidelity_figures=figures["fidelity"],
+        neighbours_figures={
+            (space, *key): figures["neighbours"][f"{space}-{name}"]
+            for name, key in plan.galleries.items()
+            for space in SPACES
+        },
         training_figures={key: figures["training"][name] for name, key in plan.trainings.items()},
         samples_figures={key: figures["samples"][name] for name, key in plan.galleries.items()},
         gallery_figures={key: figures["galleries"][name] for name, key in plan.galleries.items()},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.audit.utility import utility_metrics
+from synthcohort.audit.utility import experiment_keys, utility_metrics
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
@@ -19,19 +19,12 @@ def main(snakemake):
     cohort, experiment = snakemake.wildcards
     row = pd.read_csv(snakemake.input.experiments, keep_default_na=False).set_index("experiment").loc[experiment]
     paths = {tuple(Path(path).parts[-3:-1]): path for path in snakemake.input.predictions}
-    keys = {
-        "study": params.study,
-        "cohort": cohort,
-        "experiment": experiment,
-        "axis": row["axis"],
-        "level": experiment.split("-")[1],
-    }
     predictions = {
         replicate: {source: pd.read_parquet(paths[source, replicate]) for source in params.sources}
         for replicate in params.replicates
     }
     metrics = utility_metrics(
-        keys,
+        experiment_keys(params.study, cohort, experiment),
         predictions,
         [finding for finding in row["averaged"].split(";") if finding],
         [finding for finding in row["common"].split(";") if finding],

@@ -10,6 +10,7 @@ import pandas as pd
 from synthcohort.audit.gallery import make_cohort_sheet, make_gallery
 from synthcohort.core.atomic import write_arrays, write_json
 from synthcohort.core.config import Study
+from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.figures.axes import draw_axis_figure
@@ -39,6 +40,7 @@ CHEST = {
 COHORTS = {"head-phantom": HEAD, "chest-phantom": CHEST}
 SKILL = {"real": 1.0, "r3-gan": 0.78, "cpd-gan": 0.6, "prog-gan": 0.04}
 FAMILIES = ["prog-gan", "cpd-gan", "r3-gan"]
+RUN = "{cohort}/{experiment}/{source}/{replicate}"
 LEVELS = {"resolution": ["016", "032"], "classes": ["002", "004", "006"], "samples": ["00050", "00200", "00800"]}
 
 
@@ -238,7 +240,7 @@ def benchmarks(folder: Path, jobs: Mapping[str, tuple[float, str]]) -> Path:
 def study_benchmarks(folder: Path, plan: Plan) -> pd.DataFrame:
     """Benchmarks of every training of the study: a guide took 20 s, a stage 100 s, any other generator 300.5 s."""
     jobs: dict[str, tuple[float, str]] = {"split/head-phantom": (0.4, "-")}
-    for name in plan.expand("{cohort}-{experiment}-{source}-{replicate}"):
+    for name in Files(plan).expand("{cohort}-{experiment}-{source}-{replicate}"):
         if "-real-" in name:
             jobs[f"train_classifier/{name}"] = (20.0, "700.1")
         elif "prog-gan" in name:
@@ -305,7 +307,7 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
     plan = Plan(study())
     run_folders = [
         generator(Path(path), copied=0.25 * path.endswith("chest-phantom/samples-00050/r3-gan/r0"))
-        for path in plan.expand_generators(f"{folder}/cohorts/{{cohort}}/{{experiment}}/{{source}}/{{replicate}}")
+        for path in Files(plan).expand_generators(f"{folder}/cohorts/{RUN}")
     ]
     for axis in ("resolution", "samples"):
         of_axis = [path for path in run_folders if path.parts[-4] == "chest-phantom" and axis in path.parts[-3]]

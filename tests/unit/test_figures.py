@@ -379,7 +379,7 @@ def test_costs_add_up(tmp_path: Path) -> None:
 
 
 def test_config_is_shown_without_paths() -> None:
-    own = {"name": "own", "dicom": {"folder": "/data/Doe_John", "labels": "/data/Doe.csv"}}
+    own = {"name": "own", "data": {"folder": "/data/Doe_John", "labels": "/data/Doe.csv"}}
     stop_rule = {"features": "/home/doe/inception.pt"}
     study = made_up.study(cohorts=[own], classifier={"weights": "/home/doe/weights.pt"}, stop_rule=stop_rule)
     text = config_text(study)

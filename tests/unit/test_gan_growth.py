@@ -15,6 +15,7 @@ from synthcohort.cohort.experiments import CohortImages
 from synthcohort.core.atomic import read_json, write_arrays, write_csv, write_json
 from synthcohort.core.config import Study
 from synthcohort.core.errors import UserError
+from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.gan import prog_gan
 from synthcohort.gan.data import TrainingImages
@@ -236,11 +237,11 @@ def test_files_of_stages_and_of_the_stage_before() -> None:
     where = ("c", "resolution-032", "prog-gan", "r0")
     low, high = "c/resolution-016/prog-gan/r0", "c/resolution-032/prog-gan/r0"
     every = [f"{low}/stage-008", f"{low}/stage-016", f"{high}/stage-032"]
-    assert plan.stage_files(run, files, *where) == [f"{stage}/{file}" for stage in every for file in files]
-    assert plan.files_before(run, files, *where, "032") == [f"{low}/stage-016/a", f"{low}/stage-016/b"]
+    assert Files(plan).stage_files(run, files, *where) == [f"{stage}/{file}" for stage in every for file in files]
+    assert Files(plan).files_before(run, files, *where, "032") == [f"{low}/stage-016/a", f"{low}/stage-016/b"]
     home = ("c", "resolution-016", "prog-gan", "r0")
-    assert plan.files_before(run, files, *home, "016") == [f"{low}/stage-008/a", f"{low}/stage-008/b"]
-    assert plan.files_before(run, files, *home, "008") == []
+    assert Files(plan).files_before(run, files, *home, "016") == [f"{low}/stage-008/a", f"{low}/stage-008/b"]
+    assert Files(plan).files_before(run, files, *home, "008") == []
 
 
 def test_levels_that_share_stages_have_the_same_rows() -> None:

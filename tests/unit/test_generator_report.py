@@ -12,6 +12,7 @@ from PIL import Image
 
 from synthcohort.core.atomic import write_arrays
 from synthcohort.core.errors import UserError
+from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.figures import captions
 from synthcohort.figures.curves import draw_training_figure, training_table
@@ -152,10 +153,10 @@ def test_training_figure_refuses_what_is_no_history(tmp_path: Path) -> None:
 
 def test_plan_names_every_generator_but_no_classifier_of_real_images() -> None:
     plan = Plan(made_up.study())
-    runs = plan.expand_generators("{cohort}/{experiment}/{source}/{replicate}")
+    runs = Files(plan).expand_generators("{cohort}/{experiment}/{source}/{replicate}")
     assert len(runs) == len(set(runs)) == 2 * (2 * 3 + 3 + 3)
     assert not any("/real/" in run for run in runs)
-    assert plan.expand_generators("{experiment} {source}", "head-phantom", "classes") == [
+    assert Files(plan).expand_generators("{experiment} {source}", "head-phantom", "classes") == [
         f"classes-{level} r3-gan" for level in ("002", "004", "006")
     ]
     assert plan.trainings["chest-phantom-samples"] == ("chest-phantom", "samples")

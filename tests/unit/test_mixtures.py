@@ -12,6 +12,7 @@ from synthcohort.classify.trainer import train_classifier
 from synthcohort.core.config import Classifier, Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.experiment import Experiment
+from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.core.store import ImageStore
 
@@ -66,10 +67,9 @@ def test_sources_and_shared_runs_of_the_amount_axis() -> None:
     assert experiment.sources == ["real", "r3-gan", "mix-r3-gan", "pre-r3-gan"]
     assert (experiment.home, experiment.amount) == ("amount-0050", 2.0)
     assert [plan.family(source) for source in experiment.sources] == [None, "r3-gan", "r3-gan", "r3-gan"]
-    assert plan.expand("{experiment}/{source}", "c", "amount-0200") == [
+    assert Files(plan).expand("{experiment}/{source}", "c", "amount-0200") == [
         "amount-0050/real", "amount-0200/r3-gan", "amount-0200/mix-r3-gan", "amount-0200/pre-r3-gan",
     ]  # fmt: skip
-    assert plan.expand_generators("{experiment}/{source}/{replicate}") == ["amount-0050/r3-gan/r0"]
-    assert plan.generator_files("{experiment}/{source}/{replicate}", ["g"], "c", "amount-0200", "r3-gan", "r0") == [
-        "amount-0050/r3-gan/r0/g"
-    ]
+    assert Files(plan).expand_generators("{experiment}/{source}/{replicate}") == ["amount-0050/r3-gan/r0"]
+    shared = Files(plan).generator_files("{experiment}/{source}/{replicate}", ["g"], "c", "amount-0200", "r3-gan", "r0")
+    assert shared == ["amount-0050/r3-gan/r0/g"]

@@ -87,7 +87,7 @@ def study_of(folder: str) -> dict:
         "cohorts": [
             {
                 "name": "own",
-                "dicom": {"folder": f"{folder}/dicom", "labels": f"{folder}/labels.csv", "key": "uid"},
+                "data": {"folder": f"{folder}/dicom", "labels": f"{folder}/labels.csv", "key": "uid"},
                 "ingest": {"shards": 2},
                 "minimum_combination": 5,
             }

@@ -26,7 +26,7 @@ def test_bad_config(tiny) -> None:
     tiny.config["cohorts"][0]["shards"] = 2
     output = tiny.run(expect=1)
     assert sentence(output).startswith(
-        "config key cohorts[0].shards: there is no such key; known here: augmentation, dicom"
+        "config key cohorts[0].shards: there is no such key; known here: augmentation, data,"
     )
     assert not (tiny.folder / "results").exists()
 

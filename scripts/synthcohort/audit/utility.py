@@ -134,6 +134,12 @@ def utility_metrics(
     return combine_metrics([pd.DataFrame([{**shared, **row, "n": counts[row["finding"]]} for row in rows])])
 
 
+def experiment_keys(study: str, cohort: str, experiment: str, **more: str) -> dict[str, str]:
+    """Make the first keys of an experiment's metric rows; `more` adds the source, or the replicate."""
+    axis, _, level = experiment.partition("-")
+    return {"study": study, "cohort": cohort, "experiment": experiment, "axis": axis, "level": level, **more}
+
+
 def combine_metrics(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Put metric tables together: sorted by all keys, fixed columns and types, so that equal numbers are equal bytes.
 

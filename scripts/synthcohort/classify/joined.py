@@ -39,7 +39,9 @@ class JoinedStore:
             if (store.info.finding_names, store.info.resolution, store.info.channels) != (
                 first.finding_names, first.resolution, first.channels,
             ):  # fmt: skip
-                raise UserError("the synthetic images have other findings, or another size, than the real ones; sample again.")
+                raise UserError(
+                    "the synthetic images have other findings, or another size, than the real ones; sample again."
+                )
         self._parts = parts
         self._ends = np.cumsum([len(rows) for _, rows in parts])
         self.images = self

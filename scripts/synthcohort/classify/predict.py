@@ -14,7 +14,9 @@ BATCH = 256
 
 
 @torch.no_grad()
-def logits(network: Network, store: ImageStore | JoinedStore, rows: NDArray[np.int64], batch: int = BATCH) -> NDArray[np.float32]:
+def logits(
+    network: Network, store: ImageStore | JoinedStore, rows: NDArray[np.int64], batch: int = BATCH
+) -> NDArray[np.float32]:
     """Logits of a store's rows, float32 ``[n, findings]``, every row counting; the network's mode is restored."""
     training = network.training
     network.eval()

@@ -1,8 +1,8 @@
 """One trainer for every predictive model, real and synthetic alike: what it learns from is all that differs."""
 
 import time
-from dataclasses import asdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 

@@ -12,7 +12,9 @@ from synthcohort.core.errors import UserError
 from synthcohort.figures import captions
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
-from synthcohort.figures.report import sections
+from synthcohort.figures.fidelity import fidelity_words
+from synthcohort.figures.neighbours import neighbours_words
+from synthcohort.figures.report import fidelity, sections
 from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
 from synthcohort.figures.report.inputs import ReportInputs
@@ -71,6 +73,19 @@ def build_report(inputs: ReportInputs) -> str:
         main_figures=_axis_figures(inputs) + _finding_figures(inputs),
         picture_figures=_picture_figures(inputs) if inputs.internal else [],
         unfolded=len(inputs.cohorts),
+        fidelity_figures=[
+            _show(stem, fidelity_words(inputs.metrics, axis, confidence), ".svg")
+            for axis, stem in inputs.fidelity_figures.items()
+        ],
+        fidelity_tables=[
+            (table, note)
+            for table, note in (
+                (fidelity.detection_table(inputs.metrics), fidelity.DETECTION_NOTE),
+                (fidelity.neighbour_table(inputs.metrics), fidelity.NEIGHBOUR_NOTE),
+            )
+            if table
+        ],
+        neighbours_figures=_neighbours_figures(inputs) if inputs.internal else [],
         samples_figures=_samples_figures(inputs),
         training_figures=[
             _show(stem, captions.training_words(*subject), ".svg") for subject, stem in inputs.training_figures.items()
@@ -125,6 +140,14 @@ def _picture_figures(inputs: ReportInputs) -> list[Shown]:
         )
     ]
     return galleries + sheets
+
+
+def _neighbours_figures(inputs: ReportInputs) -> list[Shown]:
+    simulated = {cohort.info.cohort: cohort.info.simulated for cohort in inputs.cohorts}
+    return [
+        _show(stem, neighbours_words(cohort, experiment, source, space, simulated[cohort]), ".png")
+        for (space, cohort, experiment, source), stem in inputs.neighbours_figures.items()
+    ]
 
 
 def _samples_figures(inputs: ReportInputs) -> list[Shown]:

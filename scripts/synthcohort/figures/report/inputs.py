@@ -66,6 +66,10 @@ class ReportInputs:
         Axis → stem.
     finding_figures : mapping
         Experiment → stem.
+    fidelity_figures : mapping
+        Axis → stem.
+    neighbours_figures : mapping
+        (space, cohort, experiment, family) → stem. Internal.
     training_figures : mapping
         (cohort, axis) → stem.
     samples_figures : mapping
@@ -91,6 +95,8 @@ class ReportInputs:
     cohorts: list[CohortInputs]
     axis_figures: Mapping[str, Path]
     finding_figures: Mapping[str, Path] = field(default_factory=dict)
+    fidelity_figures: Mapping[str, Path] = field(default_factory=dict)
+    neighbours_figures: Mapping[tuple[str, str, str, str], Path] = field(default_factory=dict)
     training_figures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     samples_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     gallery_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)

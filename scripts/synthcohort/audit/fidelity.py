@@ -1,0 +1,363 @@
+"""Fidelity: how real a sample's images look, beside what real images and spoilt ones reach in the same numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import avg_pool2d, interpolate
+
+from synthcohort.audit.utility import METRIC_COLUMNS, METRIC_TYPES, REAL, combine_metrics
+from synthcohort.classify.networks import Network, to_input
+from synthcohort.core.progress import logger
+from synthcohort.core.store import Images, ImageStore
+from synthcohort.measures.auroc import auroc
+from synthcohort.measures.distances import frechet_distance, kernel_distance
+from synthcohort.measures.fidelity import (
+    GROUPS,
+    PatchProjector,
+    jackknife,
+    pairs_within_combination,
+    patient_groups,
+    similarity_name,
+    sliced_wasserstein,
+    structural_similarity,
+)
+from synthcohort.measures.manifold import manifold_measures
+
+BATCH = 256
+MAXIMUM_IMAGES = 5000
+"""Images of a set at most: time and memory of the distances grow with their square."""
+NEIGHBOURS = 5
+FEWEST = 4 * NEIGHBOURS
+"""Images of a set at least."""
+PAIRS = 1000
+NOISE = 25.0
+"""Standard deviation of the noisy control, of 255 grey levels."""
+BLURRED, NOISY, REPEATED, SHUFFLED = "blurred", "noisy", "repeated", "shuffled"
+FEATURE_MEASURES = ("frechet_distance", "kid", "precision", "recall", "density", "coverage")
+DISTANCES = (*FEATURE_MEASURES, "sliced_wasserstein")
+BOUNDS = {
+    "frechet_distance": (0, np.inf), "sliced_wasserstein": (0, np.inf), "density": (0, np.inf), "precision": (0, 1),
+    "recall": (0, 1), "coverage": (0, 1), "diversity": (-1, 1), "label_fidelity": (0, 1),
+}  # fmt: skip
+"""What a metric cannot leave, and so its interval neither."""
+
+Interval = tuple[float, float, float]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JudgedImages:
+    """Images, and what the judge makes of them.
+
+    Attributes
+    ----------
+    images : numpy.ndarray
+        uint8 ``[n, C, H, W]``.
+    features : numpy.ndarray
+        float32 ``[n, D]``: the judge's penultimate vectors.
+    scores : numpy.ndarray
+        float64 ``[n, findings]``: its probabilities.
+    labels : numpy.ndarray
+        float ``[n, findings]`` of 0, 1 and NaN; of synthetic images those that they were drawn for.
+    patients : numpy.ndarray
+        ``[n]``; every synthetic image is its own patient.
+    """
+
+    images: Images
+    features: NDArray[np.float32]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.floating]
+    patients: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: NDArray[np.int64]) -> "JudgedImages":
+        """Choose some of them, in the order of `rows`."""
+        return JudgedImages(*(part[rows] for part in vars(self).values()))
+
+
+# Preparing sets
+
+
+def thin_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Choose `MAXIMUM_IMAGES` of a store's rows, or all where there are no more, in their order."""
+    if len(rows) <= MAXIMUM_IMAGES:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, MAXIMUM_IMAGES, replace=False))
+
+
+@torch.no_grad()
+def judge_images(
+    judge: Network, images: Images, labels: NDArray[np.floating], patients: NDArray[Any], batch: int = BATCH
+) -> JudgedImages:
+    """Compute the judge's features and probabilities of images, in batches and in one pass.
+
+    Parameters
+    ----------
+    judge : Network
+        A trained classifier in evaluation mode, on the device where it is to compute.
+    images, labels, patients : numpy.ndarray
+        As in `JudgedImages`.
+    batch : int
+        Images computed at a time.
+    """
+    device = next(judge.parameters()).device
+    pooled = [judge.pooled(to_input(images[start : start + batch], device)) for start in range(0, len(images), batch)]
+    features = torch.cat(pooled).float()
+    scores = judge.head(features).double().sigmoid()
+    return JudgedImages(images, features.cpu().numpy(), scores.cpu().numpy(), labels, patients)
+
+
+def judge_rows(judge: Network, store: ImageStore, rows: NDArray[np.int64]) -> JudgedImages:
+    """Read rows of a store and judge them; `thin_rows` first, as they are held in memory."""
+    patients = store.records["patient_id"].to_numpy()[rows]
+    return judge_images(judge, store.images[rows], store.labels[rows], patients)
+
+
+def judge_controls(judge: Network, training: JudgedImages, seed: int) -> dict[str, JudgedImages]:
+    """Judge the same images blurred and with noise: what every distance to real images must notice."""
+    spoilt = {BLURRED: blur(training.images), NOISY: add_noise(training.images, np.random.default_rng(seed))}
+    return {name: judge_images(judge, images, training.labels, training.patients) for name, images in spoilt.items()}
+
+
+def blur(images: Images) -> Images:
+    """Average uint8 images ``[n, C, H, W]`` to half the side and enlarge them again, bilinearly."""
+    half = avg_pool2d(torch.from_numpy(images).float(), 2)
+    whole = interpolate(half, images.shape[2:], mode="bilinear", align_corners=False)
+    return whole.round().to(torch.uint8).numpy()
+
+
+def add_noise(images: Images, rng: np.random.Generator) -> Images:
+    """Add Gaussian noise of `NOISE` grey levels to uint8 images."""
+    noisy = images + rng.normal(0, NOISE, images.shape).astype(np.float32)
+    return noisy.round().clip(0, 255).astype(np.uint8)
+
+
+# Measuring
+
+
+def fidelity_metrics(
+    keys: Mapping[str, str],
+    held_out: JudgedImages,
+    training: JudgedImages,
+    controls: Mapping[str, JudgedImages],
+    samples: Mapping[str, JudgedImages],
+    findings: Sequence[str],
+    averaged: Sequence[str],
+    confidence: float,
+    seed: int,
+    simulated: bool,
+) -> pd.DataFrame:
+    """Measure the fidelity of one or several families' samples, and of controls, in one experiment and replicate.
+
+    All distances are to N held-out real images and from N images of each set, N being the size of the smallest set (and
+    5000 at most), so that their values can be compared. Every metric stands between a floor, what real images reach,
+    and a ceiling, what images reach that are spoilt on purpose:
+
+    ==================================  ==============================  ================================================
+    metric                              floor                           ceiling (``parameter``)
+    ==================================  ==============================  ================================================
+    frechet_distance, kid, precision,   training images, as many        the same training images ``blurred``, ``noisy``;
+    recall, density, coverage,                                          one of them ``repeated``
+    sliced_wasserstein
+    diversity                           the same                        one of them ``repeated``
+    label_fidelity                      held-out images                 the same with their labels ``shuffled``
+    ==================================  ==============================  ================================================
+
+    The floor of label fidelity is not of training images: the judge was trained on their labels.
+
+    Parameters
+    ----------
+    keys : mapping
+        ``study``, ``cohort``, ``experiment``, ``axis``, ``level`` (as in the path) and ``replicate``.
+    held_out : JudgedImages
+        The experiment's validation and test images: the reference.
+    training : JudgedImages
+        Its training images, of other patients.
+    controls : mapping of str to JudgedImages
+        What `judge_controls` made of `training`, image by image.
+    samples : mapping of family to JudgedImages
+        Synthetic images.
+    findings : sequence of str
+        Names of the label columns.
+    averaged : sequence of str
+        Those that are averaged as ``mean`` in label fidelity (see `cohort.experiments`).
+    confidence : float
+        Level of the intervals.
+    seed : int
+        Seed of every choice; all sets share it, so equal sets have equal numbers.
+    simulated : bool
+        Whether the cohort's patients are simulated.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of metrics.parquet. ``diversity`` is the mean similarity of pairs of images with the same labels, so
+        *lower* is more diverse; its ``parameter`` says which (``ssim`` or ``ms-ssim``). ``label_fidelity`` is the AUROC
+        of the judge's predictions against the labels that images were drawn for, per finding and as ``mean``; other
+        metrics have the finding ``""``. Intervals are jackknives over ten groups of patients (synthetic: of images);
+        ceilings have none, but for label fidelity.
+        `n` counts images; in label fidelity those with a known label.
+
+        Empty where there are too few images to measure nearest neighbours among; the log says so.
+
+    Raises
+    ------
+    ValueError
+        When a patient is held out and trained on, or the controls are not of the training images.
+    """
+    count = _common_size(keys, held_out, training, samples)
+    if count < FEWEST:
+        return pd.DataFrame(columns=list(METRIC_COLUMNS)).astype(METRIC_TYPES)
+    if set(held_out.patients) & set(training.patients):
+        raise ValueError("held-out and training images share patients")
+    if any(len(control) != len(training) for control in controls.values()):
+        raise ValueError("the controls are not of the training images")
+    reference, real = _thin(held_out, count, seed), _thin(training, count, seed)
+    one = _repeat(real, seed)
+    sets: list[tuple[str, str, str, JudgedImages]] = [(REAL, "floor", "", real), (REAL, "ceiling", REPEATED, one)]
+    sets += [(REAL, "ceiling", name, _thin(control, count, seed)) for name, control in controls.items()]
+    sets += [(family, "value", "", _thin(sample, count, seed)) for family, sample in samples.items()]
+
+    rows: list[Row] = []
+    projector = PatchProjector(reference.images, np.random.default_rng(seed))
+    for source, role, parameter, chosen in sets:
+        # The jackknife takes ten times as long as the value, and a ceiling is not compared with anything that closely.
+        groups = 1 if role == "ceiling" else GROUPS
+        measured = _distances(reference, chosen, projector, groups, confidence, seed)
+        for metric, interval in zip(DISTANCES, measured, strict=True):
+            features = "judge" if metric in FEATURE_MEASURES else "pixels"
+            rows.append(_row(source, role, metric, features, parameter, interval, count))
+        if role != "ceiling":
+            name = similarity_name(chosen.images.shape[-1])
+            interval = _diversity(chosen, confidence, seed)
+            rows.append(_row(source, role, "diversity", "pixels", name, interval, count))
+    rows.append(_row(REAL, "ceiling", "diversity", "pixels", REPEATED, _diversity_of_one(one), count))
+
+    shuffled = np.random.default_rng(seed).permutation(len(held_out))
+    labelled = [(REAL, "floor", "", held_out, held_out.labels)]
+    labelled += [(REAL, "ceiling", SHUFFLED, held_out, held_out.labels[shuffled])]
+    labelled += [(family, "value", "", sample, sample.labels) for family, sample in samples.items()]
+    for source, role, parameter, chosen, labels in labelled:
+        for finding, n, interval in _label_fidelity(chosen, labels, findings, averaged, confidence, seed):
+            row = _row(source, role, "label_fidelity", "judge", parameter, interval, n)
+            rows.append({**row, "finding": finding})
+    return combine_metrics([pd.DataFrame([{**keys, "simulated": simulated, **row} for row in rows])])
+
+
+def _common_size(
+    keys: Mapping[str, str], held_out: JudgedImages, training: JudgedImages, samples: Mapping[str, JudgedImages]
+) -> int:
+    sizes = {"held-out": len(held_out), "training": len(training)}
+    sizes |= {family: len(sample) for family, sample in samples.items()}
+    smallest = min(sizes, key=lambda name: sizes[name])
+    if sizes[smallest] < FEWEST:
+        logger.warning(
+            "%s %s: there are only %d %s images, and fidelity needs %d at least; it is not measured",
+            keys["cohort"], keys["experiment"], sizes[smallest], smallest, FEWEST,
+        )  # fmt: skip
+    return min(sizes[smallest], MAXIMUM_IMAGES)
+
+
+def _thin(chosen: JudgedImages, count: int, seed: int) -> JudgedImages:
+    rows = np.random.default_rng(seed).choice(len(chosen), count, replace=False)
+    return chosen.take(np.sort(rows))
+
+
+def _repeat(chosen: JudgedImages, seed: int) -> JudgedImages:
+    """One image as often as there are images: what a generator with a single mode makes."""
+    row = int(np.random.default_rng(seed).integers(len(chosen)))
+    return chosen.take(np.full(len(chosen), row))
+
+
+def _groups(most: int, seed: int, *patients: NDArray[Any]) -> list[NDArray[np.int64]]:
+    count = min(most, *(len(set(names.tolist())) for names in patients))
+    rng = np.random.default_rng(seed)
+    return [patient_groups(names, count, rng) for names in patients]
+
+
+def _distances(
+    reference: JudgedImages,
+    chosen: JudgedImages,
+    projector: PatchProjector,
+    groups: int,
+    confidence: float,
+    seed: int,
+) -> list[Interval]:
+    """Of each of `DISTANCES`, value and ends of its interval; a single group gives none."""
+    projections = projector(chosen.images, np.random.default_rng(seed))
+
+    def measure(kept_reference: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        x, y = reference.features[kept_reference], chosen.features[kept]
+        if min(len(x), len(y)) <= NEIGHBOURS:
+            return np.full(len(DISTANCES), np.nan)
+        measured = {"frechet_distance": frechet_distance(x, y), "kid": kernel_distance(x, y)}
+        measured |= manifold_measures(x, y, NEIGHBOURS)
+        measured["sliced_wasserstein"] = sliced_wasserstein(
+            [level[:, kept_reference] for level in projector.reference], [level[:, kept] for level in projections]
+        )
+        return np.array([measured[metric] for metric in DISTANCES])
+
+    dealt = _groups(groups, seed, reference.patients, chosen.patients)
+    return _clipped(DISTANCES, jackknife(measure, dealt, confidence))
+
+
+def _diversity(chosen: JudgedImages, confidence: float, seed: int) -> Interval:
+    pairs = pairs_within_combination(chosen.labels, chosen.patients, PAIRS, np.random.default_rng(seed))
+    similarity = structural_similarity(chosen.images[pairs[:, 0]], chosen.images[pairs[:, 1]])
+
+    def measure(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        values = similarity[kept[pairs].all(axis=1)]
+        return np.array([values.mean() if len(values) else np.nan])
+
+    return _clipped(["diversity"], jackknife(measure, _groups(GROUPS, seed, chosen.patients), confidence))[0]
+
+
+def _diversity_of_one(repeated: JudgedImages) -> Interval:
+    image = repeated.images[:1]
+    return float(structural_similarity(image, image)[0]), np.nan, np.nan
+
+
+def _label_fidelity(
+    chosen: JudgedImages,
+    labels: NDArray[np.floating],
+    findings: Sequence[str],
+    averaged: Sequence[str],
+    confidence: float,
+    seed: int,
+) -> Iterator[tuple[str, int, Interval]]:
+    """Of each finding and of ``mean``, the number of images with a known label, value and ends of its interval."""
+    members = [list(findings).index(name) for name in averaged]
+
+    def measure(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        values = [auroc(labels[kept, place], chosen.scores[kept, place]) for place in range(len(findings))]
+        mean = sum(values[place] for place in members) / (len(members) or np.nan)
+        return np.array([*values, mean])
+
+    intervals = jackknife(measure, _groups(GROUPS, seed, chosen.patients), confidence)
+    known = ~np.isnan(labels)
+    counts = [*known.sum(axis=0).tolist(), int(known[:, members].any(axis=1).sum())]
+    names = [*findings, "mean"]
+    yield from zip(names, counts, _clipped(["label_fidelity"] * len(names), intervals), strict=True)
+
+
+def _clipped(metrics: Sequence[str], intervals: tuple[NDArray[np.float64], ...]) -> list[Interval]:
+    ends = [BOUNDS.get(metric, (-np.inf, np.inf)) for metric in metrics]
+    return [
+        (float(value), float(np.clip(low, *end)), float(np.clip(high, *end)))
+        for value, low, high, end in zip(*intervals, ends, strict=True)
+    ]
+
+
+def _row(source: str, role: str, metric: str, features: str, parameter: str, interval: Interval, n: int) -> Row:
+    value, low, high = interval
+    return {
+        "source": source, "role": role, "metric": metric, "finding": "", "features": features, "parameter": parameter,
+        "value": value, "ci_low": low, "ci_high": high, "n": n,
+    }  # fmt: skip
