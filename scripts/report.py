@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.audit.neighbours import SPACES
+from synthcohort.audit.vocabulary import SPACES
 from synthcohort.core.atomic import write_text
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, interpolate
 
 from synthcohort.audit.utility import METRIC_COLUMNS, METRIC_TYPES, REAL, combine_metrics
+from synthcohort.audit.vocabulary import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.core.progress import logger
 from synthcohort.core.store import Images, ImageStore
@@ -35,9 +36,6 @@ NEIGHBOURS = 5
 FEWEST = 4 * NEIGHBOURS
 """Images of a set at least."""
 PAIRS = 1000
-NOISE = 25.0
-"""Standard deviation of the noisy control, of 255 grey levels."""
-BLURRED, NOISY, REPEATED, SHUFFLED = "blurred", "noisy", "repeated", "shuffled"
 FEATURE_MEASURES = ("frechet_distance", "kid", "precision", "recall", "density", "coverage")
 DISTANCES = (*FEATURE_MEASURES, "sliced_wasserstein")
 BOUNDS = {

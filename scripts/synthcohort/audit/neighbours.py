@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from synthcohort.audit.utility import combine_metrics
+from synthcohort.audit.vocabulary import GROUPS, SPACES
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.cohort.labels import combination_names
 from synthcohort.core.config import Statistics
@@ -24,8 +25,6 @@ from synthcohort.measures.neighbours import (
 )
 
 HELD_OUT = ("valid", "test")
-GROUPS = ("training", "held_out", "all_training")
-SPACES = ("judge", "pixels")
 NOISE = 8.0
 """Standard deviation of the positive controls' noise, in grey levels of 255."""
 COPIES = 500

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from synthcohort.audit.fidelity import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
+from synthcohort.audit.vocabulary import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
 from synthcohort.figures.captions import Words, simulated_sentence
 from synthcohort.figures.numbers import AXIS_LABELS, POOLED, level_text, one_axis, select
 from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources, save_figure, styled

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthcohort.audit.neighbours import GROUPS
+from synthcohort.audit.vocabulary import GROUPS
 from synthcohort.figures.captions import Words
 from synthcohort.figures.gallery import BANNER_STYLE, banner
 from synthcohort.figures.pictures import GAP, canvas, first_channel, place_image, wrap

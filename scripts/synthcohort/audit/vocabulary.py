@@ -1,0 +1,10 @@
+"""Words that the audit writes and figures read; nothing is imported, so that drawing a figure loads no torch."""
+
+BLURRED, NOISY, REPEATED, SHUFFLED = "blurred", "noisy", "repeated", "shuffled"
+"""Parameters of fidelity's ceilings: what was done to real images."""
+NOISE = 25.0
+"""Standard deviation of fidelity's noisy control, of 255 grey levels."""
+GROUPS = ("training", "held_out", "all_training")
+"""Real images among which neighbours are sought."""
+SPACES = ("judge", "pixels")
+"""What neighbours' distances are measured in."""
