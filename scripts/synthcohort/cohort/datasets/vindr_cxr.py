@@ -53,7 +53,7 @@ def read(data: OwnData) -> TidyTable:
     UserError
         When the table is missing or is another one.
     """
-    table = read_columns(data.labels, "labels", data.dataset, ["image_id", *FINDINGS], [*OTHER, "rad_id"])
+    table = read_columns(data.labels, "labels", data.dataset, ["image_id", *FINDINGS], OTHER)
     require(table["image_id"].notna(), "no image_id", data.dataset)
     columns = [column for column in (*FINDINGS[:-1], *OTHER, FINDINGS[-1]) if column in table]
     seen = numbers(table, columns, (1, 0), data.dataset)
