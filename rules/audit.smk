@@ -186,12 +186,48 @@ rule detection:
         "../scripts/detection.py"
 
 
+rule attribution:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        classifiers=lambda wildcards: files.classifiers(RUN, CLASSIFIER, *wildcards),
+    output:
+        metrics=f"{EXPERIMENT}/attribution-{{replicate}}.parquet",
+        gallery=f"{EXPERIMENT}/attribution-{{replicate}}.npz",
+    log:
+        f"{RESULTS}/logs/attribution/{{cohort}}-{{experiment}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attribution/{{cohort}}-{{experiment}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        study=study.study,
+        statistics=study.statistics.model_dump(mode="json"),
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.AUDIT,
+    message:
+        "Mapping where the classifiers of {wildcards.cohort} {wildcards.experiment} look"
+    script:
+        "../scripts/attribution.py"
+
+
 rule metrics:
     input:
         files.expand(f"{EXPERIMENT}/utility.parquet"),
         files.expand(f"{EXPERIMENT}/fidelity-{{replicate}}.parquet"),
         files.expand_generators(f"{RUN}/neighbours.parquet", axis="resolution"),
         files.expand_generators(f"{RUN}/detection.parquet", axis="resolution"),
+        files.expand_generators(
+            f"{EXPERIMENT}/attribution-{{replicate}}.parquet", axis="resolution"
+        ),
     output:
         f"{RESULTS}/metrics.parquet",
     log:

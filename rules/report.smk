@@ -217,6 +217,38 @@ rule fidelity_figure:
         "../scripts/fidelity_figure.py"
 
 
+rule attribution_figure:
+    input:
+        maps=f"{EXPERIMENT}/attribution-{{replicate}}.npz",
+        store=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
+        ),
+    output:
+        multiext(
+            f"{RESULTS}/internal/figures/attribution-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
+            ".pdf",
+            ".svg",
+            ".png",
+            ".csv",
+        ),
+    log:
+        f"{RESULTS}/logs/attribution_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attribution_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        version=versions.FIGURES,
+    message:
+        "Drawing where the classifiers of {wildcards.cohort} {wildcards.experiment} look"
+    script:
+        "../scripts/attribution_figure.py"
+
+
 rule neighbours_figure:
     input:
         neighbours=f"{RUN}/neighbours.npz",
@@ -319,6 +351,11 @@ rule report:
             gallery=plan.galleries,
             kind=FIGURE,
         ),
+        attribution=expand(
+            f"{RESULTS}/internal/figures/attribution-{{gallery}}.{{kind}}",
+            gallery=plan.galleries,
+            kind=FIGURE,
+        ),
         generators=files.expand_generators(f"{RUN}/generator.json"),
         histories=files.expand_generators(f"{RUN}/history.csv"),
         sheets=expand(
@@ -364,4 +401,5 @@ rule figures:
         rules.report.input.galleries,
         rules.report.input.fidelity,
         rules.report.input.neighbours,
+        rules.report.input.attribution,
         rules.report.input.tables,

@@ -20,7 +20,7 @@ def main(snakemake):
     metrics = pd.read_parquet(snakemake.input.metrics)
     folder = Path(snakemake.output[0]).parent
     cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
-    kinds = ("axes", "findings", "fidelity", "training", "samples", "galleries", "neighbours", "sheets")
+    kinds = ("axes", "findings", "fidelity", "training", "samples", "galleries", "neighbours", "attribution", "sheets")
     figures = {kind: figures_of(snakemake.input[kind]) for kind in kinds}
     study, benchmarks = load_study(snakemake.config), read_benchmarks(folder / "benchmarks")
     plan = Plan(study)
@@ -36,6 +36,7 @@ def main(snakemake):
             for name, key in plan.galleries.items()
             for space in SPACES
         },
+        attribution_figures={key: figures["attribution"][name] for name, key in plan.galleries.items()},
         training_figures={key: figures["training"][name] for name, key in plan.trainings.items()},
         samples_figures={key: figures["samples"][name] for name, key in plan.galleries.items()},
         gallery_figures={key: figures["galleries"][name] for name, key in plan.galleries.items()},

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from synthcohort.figures.report.fidelity import detection_table, neighbour_table
+from synthcohort.figures.report.fidelity import attribution_tables, detection_table, neighbour_table
 
 ROW = {
     "study": "s", "cohort": "c", "experiment": "resolution-016", "axis": "resolution", "level": "016",
@@ -59,7 +59,28 @@ def test_neighbours_keep_their_spaces_apart_and_name_replicates_where_there_are_
     ]  # fmt: skip
 
 
+def test_attribution_stands_beside_another_image_and_an_untrained_network() -> None:
+    def row(metric: str, role: str, value: float, source: str = "r3-gan", method: str = "occlusion") -> tuple:
+        return (metric, role, "", value, 0.1, {"source": source, "parameter": method, "finding": "mean"})
+
+    tables = attribution_tables(
+        metrics(
+            row("attribution_agreement", "value", 0.5),
+            row("attribution_agreement", "negative_control", 0.2),
+            row("attribution_agreement", "floor", 0.1, "real", "grad_cam"),
+            ("attribution_agreement", "value", "", 0.9, 0.1, {"parameter": "occlusion", "finding": "edema"}),
+        )
+    )
+    assert len(tables) == 1, "no masks, so no overlap"
+    assert tables[0].columns[3:5] == ["Occlusion", "Occlusion, another image"]
+    assert tables[0].rows == [
+        ["c", "resolution-016", "r3-gan", "0.50 (0.40 to 0.60)", "0.20 (0.10 to 0.30)", *["–"] * 4],
+        ["c", "resolution-016", "untrained", *["–"] * 4, "0.10 (0.00 to 0.20)", "–"],
+    ]
+
+
 def test_what_was_not_measured_has_no_table() -> None:
     other = metrics(("auroc", "value", "", 0.9, 0.1))
     assert detection_table(other) is None
     assert neighbour_table(other) is None
+    assert attribution_tables(other) == []

@@ -16,7 +16,7 @@ from synthcohort.classify.networks import build_network, to_input
 from synthcohort.classify.predict import logits
 from synthcohort.classify.training import Training
 from synthcohort.core.config import Classifier, Statistics
-from synthcohort.core.errors import UserError
+from synthcohort.core.errors import TooFewImagesError
 from synthcohort.core.store import Finding, Images, ImageStore, StoreInfo
 from synthcohort.gan.data import known_labels
 from synthcohort.measures.auroc import weighted_auroc
@@ -104,7 +104,7 @@ def detection_metrics(
 
     Raises
     ------
-    UserError
+    TooFewImagesError
         When fewer than `FOLDS` images of each kind share their labels, or too few patients are held out.
     """
     rng = np.random.default_rng(seed)
@@ -211,12 +211,12 @@ def cross_fitted_scores(comparison: Comparison, seed: int, device: torch.device)
 
     Raises
     ------
-    UserError
+    TooFewImagesError
         When a kind has fewer images or fewer groups than there are folds.
     """
     images, kinds, groups = comparison
     if min(len(np.unique(groups[kinds == kind])) for kind in (0, 1)) < FOLDS:
-        raise UserError(
+        raise TooFewImagesError(
             f"split: fewer than {FOLDS} patients (or synthetic images) share their labels with the other kind, so no "
             "classifier can tell the kinds apart; hold out more patients."
         )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, interpolate
 
-from synthcohort.audit.utility import METRIC_COLUMNS, METRIC_TYPES, REAL, combine_metrics
+from synthcohort.audit.utility import REAL, combine_metrics, no_metrics
 from synthcohort.audit.vocabulary import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.core.progress import logger
@@ -212,7 +212,7 @@ def fidelity_metrics(
     """
     count = _common_size(keys, held_out, training, samples)
     if count < FEWEST:
-        return pd.DataFrame(columns=list(METRIC_COLUMNS)).astype(METRIC_TYPES)
+        return no_metrics()
     if set(held_out.patients) & set(training.patients):
         raise ValueError("held-out and training images share patients")
     if any(len(control) != len(training) for control in controls.values()):

@@ -140,6 +140,11 @@ def experiment_keys(study: str, cohort: str, experiment: str, **more: str) -> di
     return {"study": study, "cohort": cohort, "experiment": experiment, "axis": axis, "level": level, **more}
 
 
+def no_metrics() -> pd.DataFrame:
+    """Make a table of metrics without rows, where nothing can be measured."""
+    return pd.DataFrame(columns=list(METRIC_COLUMNS)).astype(METRIC_TYPES)
+
+
 def combine_metrics(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Put metric tables together: sorted by all keys, fixed columns and types, so that equal numbers are equal bytes.
 

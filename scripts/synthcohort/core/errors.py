@@ -1,4 +1,4 @@
-"""The one exception that is meant for users."""
+"""What is meant for users, and what a study can go on without."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     The sentence names the config key or the file (by its ``file_id``, never by a path that could name a patient) and
     the way out. Jobs print it without a traceback and end with exit code 1.
     """
+
+
+class TooFewImagesError(UserError):
+    """A measurement that this cohort is too small for; a study goes on without it."""

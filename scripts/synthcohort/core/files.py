@@ -85,6 +85,15 @@ class Files:
         families = self.plan.experiment(cohort, experiment).axis.families
         return [f"{folder.format(source=family, **run)}/{file}" for family in families for file in files]
 
+    def classifiers(self, folder: str, files: list[str], cohort: str, experiment: str, replicate: str) -> list[str]:
+        """Name files of every classifier that an experiment compares; `folder` is the pattern of a run's folder."""
+        return [
+            f"{folder.format(**run)}/{file}"
+            for asking, run in self.plan.runs()
+            if (asking.cohort, asking.name, run["replicate"]) == (cohort, experiment, replicate)
+            for file in files
+        ]
+
     def judge(self, folder: str, files: list[str], cohort: str, experiment: str) -> list[str]:
         """Name files of the judge at an experiment's resolution; `folder` is the pattern of a judge's folder."""
         size = f"{self.plan.experiment(cohort, experiment).resolution:03d}"

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from synthcohort.core.errors import UserError
 from synthcohort.figures import captions
+from synthcohort.figures.attribution import attribution_words
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
 from synthcohort.figures.fidelity import fidelity_words
@@ -85,6 +86,9 @@ def build_report(inputs: ReportInputs) -> str:
             )
             if table
         ],
+        attribution_figures=_attribution_figures(inputs) if inputs.internal else [],
+        attribution_tables=fidelity.attribution_tables(inputs.metrics),
+        attribution_note=fidelity.ATTRIBUTION_NOTE,
         neighbours_figures=_neighbours_figures(inputs) if inputs.internal else [],
         samples_figures=_samples_figures(inputs),
         training_figures=[
@@ -140,6 +144,16 @@ def _picture_figures(inputs: ReportInputs) -> list[Shown]:
         )
     ]
     return galleries + sheets
+
+
+def _attribution_figures(inputs: ReportInputs) -> list[Shown]:
+    """Show where classifiers look, the best sources first."""
+    simulated = {cohort.info.cohort: cohort.info.simulated for cohort in inputs.cohorts}
+    first = best_sources(inputs.metrics)
+    return [
+        _show(stem, attribution_words(*key, simulated[key[0]], simulated[key[0]]), ".png")
+        for key, stem in sorted(inputs.attribution_figures.items(), key=lambda figure: figure[0] not in first)
+    ]
 
 
 def _neighbours_figures(inputs: ReportInputs) -> list[Shown]:

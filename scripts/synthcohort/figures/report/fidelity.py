@@ -19,6 +19,35 @@ NEIGHBOUR_NOTE = (
     "place. Copies: training images with noise. A median does not see a few copies; this describes, and proves nothing."
 )
 
+ATTRIBUTION_NOTE = (
+    "Agreement: mean rank correlation of a map with that of the real-trained classifier, on the same real test image. "
+    "Overlap: AUROC of the map’s magnitude at the drawn lesion against the rest of the image (simulated patients). "
+    "Another image: the source’s map of another patient’s image with the same finding in place of its own, which shows "
+    "how much is due to where findings lie in general. Untrained: a network that has learnt nothing."
+)
+METHODS = {"occlusion": "Occlusion", "integrated_gradients": "Integrated Gradients", "grad_cam": "Grad-CAM"}
+
+
+def attribution_tables(metrics: pd.DataFrame) -> list[Table]:
+    """Tabulate how alike attribution maps are, and how far they lie on lesions; empty where that was not measured."""
+    rows = metrics[metrics["metric"].str.startswith("attribution_") & (metrics["finding"] == "mean")]
+    rows = rows.assign(
+        metric=rows["metric"] + rows["parameter"], source=rows["source"].mask(rows["role"] == "floor", "untrained")
+    ).replace({"role": {"floor": "value"}})
+    captions = {
+        "attribution_agreement": "Do classifiers look at the same places?",
+        "attribution_overlap": "Do they look at the lesions?",
+    }
+    tables = []
+    for metric, caption in captions.items():
+        columns = {
+            f"{name}{note}": (metric + method, role)
+            for method, name in METHODS.items()
+            for role, note in {"value": "", "negative_control": ", another image"}.items()
+        }
+        tables.append(_table(rows, caption, columns))
+    return [table for table in tables if table is not None]
+
 
 def detection_table(metrics: pd.DataFrame) -> Table | None:
     """Tabulate whether a machine tells synthetic images from real ones; None where that was not measured."""

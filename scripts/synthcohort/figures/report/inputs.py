@@ -70,6 +70,8 @@ class ReportInputs:
         Axis → stem.
     neighbours_figures : mapping
         (space, cohort, experiment, family) → stem. Internal.
+    attribution_figures : mapping
+        (cohort, experiment, source) → stem. Internal.
     training_figures : mapping
         (cohort, axis) → stem.
     samples_figures : mapping
@@ -97,6 +99,7 @@ class ReportInputs:
     finding_figures: Mapping[str, Path] = field(default_factory=dict)
     fidelity_figures: Mapping[str, Path] = field(default_factory=dict)
     neighbours_figures: Mapping[tuple[str, str, str, str], Path] = field(default_factory=dict)
+    attribution_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     training_figures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     samples_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     gallery_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
