@@ -26,8 +26,11 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
     found = set(map(tuple, metrics.loc[metrics["metric"] == "auroc", ["cohort", "experiment", "source"]].to_numpy()))
     expected = {
         (cohort, experiment, source)
-        for cohort in ("head-phantom", "chest-phantom")
-        for experiment in ("resolution-008", "resolution-016", "classes-002", "samples-00006")
+        for cohort, experiments in {
+            "head-phantom": ("resolution-008", "resolution-016", "classes-002"),
+            "chest-phantom": ("resolution-016", "samples-00006"),
+        }.items()
+        for experiment in experiments
         for source in ("real", "r3-gan")
     } | {
         ("head-phantom", experiment, family)

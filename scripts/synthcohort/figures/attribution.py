@@ -24,8 +24,9 @@ HEAD = 10 * MM
 FOOT = 12 * MM
 COLOURS = "PuOr_r"
 """Purple (against) over white (0) to orange (for): told apart by the colour-blind, too (ColorBrewer)."""
-OUTLINE = "#000000"
-OUTLINE_ON_IMAGE = "#56B4E9"
+OUTLINE_ON_IMAGE = ((0.6, "#56B4E9"),)
+OUTLINE_ON_MAP = ((1.2, "#FFFFFF"), (0.5, "#000000"))
+"""Widths (points) and colours of lines above each other; the white rim keeps black visible on dark colours."""
 TITLES = {"occlusion": "Occlusion", "integrated_gradients": "Integrated Gradients", "grad_cam": "Grad-CAM"}
 SCALE_QUANTILE = 0.995
 """Share of a pair's pixels whose magnitude the colours tell apart; a few beyond it would pale all others."""
@@ -84,7 +85,7 @@ def draw_attribution_figure(attribution: str | Path, stem: str | Path, source: s
                 x = left + side * cell * (1 + GAP)
                 _place_map(panel, values, x, y, cell, scale)
                 if outlines:
-                    _place_outline(panel, outlines[row], x, y, cell / image.shape[1], OUTLINE)
+                    _place_outline(panel, outlines[row], x, y, cell / image.shape[1], OUTLINE_ON_MAP)
                 drawn.append((row, finding, method, name, scale, agreement[place, row], simulated))
             words = agreement_text(agreement[place, row])
             middle = left + cell * (2 + GAP) / 2
@@ -110,7 +111,9 @@ def attribution_words(cohort: str, experiment: str, source: str, simulated: bool
         "ρ: rank correlation of the pair over all pixels; a dash where a map is the same everywhere.",
     ]
     if masks:
-        sentences.append("Outlined: the lesion as it was drawn; none where it covers no whole pixel.")
+        sentences.append(
+            "Outlined: pixels that the lesion covers by more than half, as it was drawn; there may be none."
+        )
     sentences.append(
         "Maps show what a classifier reacts to, not why, and part of them would look alike without any training: the "
         "metrics attribution_agreement and attribution_overlap stand beside controls that say how much."
@@ -134,7 +137,7 @@ def mask_outline(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def colour_scale(pair: NDArray[np.float32]) -> float:
     """Give the magnitude that has the full colour in both maps of a pair; 1 where both are 0 everywhere."""
-    return float(np.quantile(np.abs(pair), SCALE_QUANTILE)) or float(np.abs(pair).max()) or 1.0
+    return float(np.quantile(np.abs(pair), SCALE_QUANTILE, method="higher")) or float(np.abs(pair).max()) or 1.0
 
 
 def agreement_text(agreement: float) -> str:
@@ -177,7 +180,9 @@ def _place_map(
     panel.add_image(picture)
 
 
-def _place_outline(panel: Axes, edges: NDArray[np.float64], x: float, y: float, pixel: float, colour: str) -> None:
-    for width, shade in ((1.2, "#FFFFFF"), (0.5, colour)):  # the white rim keeps it visible on dark colours
-        lines = LineCollection(list(edges * pixel + (x, y)), colors=shade, linewidths=width, capstyle="projecting")
-        panel.add_collection(lines, autolim=False)
+def _place_outline(
+    panel: Axes, edges: NDArray[np.float64], x: float, y: float, pixel: float, lines: tuple[tuple[float, str], ...]
+) -> None:
+    for width, colour in lines:
+        drawn = LineCollection(list(edges * pixel + (x, y)), colors=colour, linewidths=width, capstyle="projecting")
+        panel.add_collection(drawn, autolim=False)
