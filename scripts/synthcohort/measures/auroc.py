@@ -30,6 +30,23 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(weighted_auroc(labels, scores, np.ones((1, count)))[0])
 
 
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Labels ``[n]``, scores ``[..., n]``, and the positions of the images whose label is known.
+
+    Raises
+    ------
+    ValueError
+        For labels other than 0, 1 and NaN, or scores that are not finite.
+    """
+    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
+    known = np.flatnonzero(~np.isnan(labels))
+    if not np.isin(labels[known], (0, 1)).all():
+        raise ValueError("labels must be 0, 1 or NaN")
+    if not np.isfinite(scores[..., known]).all():
+        raise ValueError("scores must be finite")
+    return labels, scores, known
+
+
 def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: NDArray) -> NDArray[np.float64]:
     """AUROC under many weightings of the same images, sorting them once.
 
@@ -54,12 +71,7 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: NDArray) -> ND
     ValueError
         For labels other than 0, 1 and NaN, or scores that are not finite.
     """
-    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
-    known = np.flatnonzero(~np.isnan(labels))
-    if not np.isin(labels[known], (0, 1)).all():
-        raise ValueError("labels must be 0, 1 or NaN")
-    if not np.isfinite(scores[known]).all():
-        raise ValueError("scores must be finite")
+    labels, scores, known = checked(labels, scores)
     result = np.full(len(weights), np.nan)
     if not len(known):
         return result

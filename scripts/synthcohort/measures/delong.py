@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
+from synthcohort.measures.auroc import checked
+
 
 @dataclass(frozen=True)
 class DeLong:
@@ -54,13 +56,8 @@ def delong(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> DeLong:
     the areas under two or more correlated ROC curves, Biometrics 44:837, 1988. Placements from ranks as in Sun and Xu,
     Fast implementation of DeLong's algorithm, IEEE Signal Processing Letters 21:1389, 2014.
     """
-    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
-    known = ~np.isnan(labels)
+    labels, scores, known = checked(labels, scores)
     label, score = labels[known], scores[:, known]
-    if not np.isin(label, (0, 1)).all():
-        raise ValueError("labels must be 0, 1 or NaN")
-    if not np.isfinite(score).all():
-        raise ValueError("scores must be finite")
     positive = label == 1
     positives, negatives = int(positive.sum()), int((~positive).sum())
     classifiers = len(score)

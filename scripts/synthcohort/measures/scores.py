@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthcohort.measures.auroc import CHUNK_ELEMENTS
+from synthcohort.measures.auroc import CHUNK_ELEMENTS, checked
 
 BINS = 15
 """Bins of the calibration error, as Guo et al. 2017 took."""
@@ -40,7 +40,7 @@ def weighted_average_precision(labels: ArrayLike, scores: ArrayLike, weights: ND
     ----------
     Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
     """
-    labels, scores, known = _checked(labels, scores)
+    labels, scores, known = checked(labels, scores)
     result = np.full(len(weights), np.nan)
     order = known[np.argsort(-scores[known], kind="stable")]
     positive = labels[order] == 1
@@ -137,23 +137,10 @@ def weighted_calibration_error(labels: ArrayLike, scores: ArrayLike, weights: ND
     return np.divide(error, total, out=np.full(len(weights), np.nan), where=total > 0)
 
 
-def _checked(
-    labels: ArrayLike, scores: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Labels, scores, and the positions of the images whose label is known."""
-    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
-    known = np.flatnonzero(~np.isnan(labels))
-    if not np.isin(labels[known], (0, 1)).all():
-        raise ValueError("labels must be 0, 1 or NaN")
-    if not np.isfinite(scores[known]).all():
-        raise ValueError("scores must be finite")
-    return labels, scores, known
-
-
 def _checked_probabilities(
     labels: ArrayLike, scores: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    labels, scores, known = _checked(labels, scores)
+    labels, scores, known = checked(labels, scores)
     if ((scores[known] < 0) | (scores[known] > 1)).any():
         raise ValueError("scores must be probabilities, between 0 and 1")
     return labels, scores, known
