@@ -61,4 +61,4 @@ rule all:
     default_target: True
     input:
         rules.report.output,
-        rules.report.input,
+        rules.figures.input,

@@ -1,48 +1,95 @@
 # Figures, tables and the report. Number figures come from metrics.parquet alone.
 FIGURE = ["pdf", "svg", "png", "csv"]
-SPACES = ["judge", "pixels"]
+WIDTHS = ["one-column", "two-columns"]
+FIGURES = f"{RESULTS}/figures"
+INTERNAL = f"{RESULTS}/internal/figures"
+AXIS_FIGURES = expand(f"{FIGURES}/auroc-{{axis}}", axis=plan.axes)
+FIDELITY_FIGURES = expand(f"{FIGURES}/fidelity-{{axis}}", axis=plan.axes)
+FINDING_FIGURES = expand(
+    f"{FIGURES}/findings-{{experiment}}", experiment=plan.finest_names
+)
+PAPER_FIGURES = expand(
+    f"{FIGURES}/paper-{{axis}}-{{width}}", axis=plan.axes, width=WIDTHS
+)
+PAPER_PICTURES = expand(
+    f"{INTERNAL}/paper-{{kind}}-{{width}}",
+    kind=["neighbours", "attribution"],
+    width=WIDTHS,
+)
+TRAINING_FIGURES = expand(f"{FIGURES}/training-{{training}}", training=plan.trainings)
+COHORT_FIGURE = f"{INTERNAL}/cohort-{{cohort}}"
+TABLES = [f"{RESULTS}/tables/{axis}" for axis in plan.axes]
+SIMULATED = " and ".join(
+    cohort.name for cohort in study.cohorts if cohort.phantom is not None
+)
+PICTURED = "{cohort}-{experiment}-{source}-{replicate}"
+PICTURES = {
+    "samples": f"{FIGURES}/samples-{PICTURED}",
+    "gallery": f"{INTERNAL}/gallery-{PICTURED}",
+    "neighbours_judge": f"{INTERNAL}/neighbours-judge-{PICTURED}",
+    "neighbours_pixels": f"{INTERNAL}/neighbours-pixels-{PICTURED}",
+    "attribution": f"{INTERNAL}/attribution-{PICTURED}",
+}
+FIGURES_IN_REPORT = {
+    "axes": dict(zip(plan.axes, AXIS_FIGURES)),
+    "findings": dict(zip(plan.finest_names, FINDING_FIGURES)),
+    "fidelity": dict(zip(plan.axes, FIDELITY_FIGURES)),
+    "training": dict(zip(plan.trainings, TRAINING_FIGURES)),
+    "cohorts": {cohort: COHORT_FIGURE.format(cohort=cohort) for cohort in plan.cohorts},
+    **{
+        kind: {name: stem.format(**run) for name, run in plan.pictured.items()}
+        for kind, stem in PICTURES.items()
+    },
+}
 
 
-rule axis_figure:
-    input:
-        f"{RESULTS}/metrics.parquet",
-    output:
-        multiext(f"{RESULTS}/figures/auroc-{{axis}}", ".pdf", ".svg", ".png", ".csv"),
-    log:
-        f"{RESULTS}/logs/axis_figure/{{axis}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/axis_figure/{{axis}}.tsv"
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Drawing AUROC against {wildcards.axis}"
-    script:
-        "../scripts/axis_figure.py"
-
-
-rule finding_figure:
+# One job for all of them: a figure takes less time than starting a job does.
+rule number_figures:
     input:
         metrics=f"{RESULTS}/metrics.parquet",
         experiments=expand(f"{COHORT}/experiments.csv", cohort=plan.cohorts),
         stores=expand(f"{COHORT}/store/{plan.sizes[0]}/store.json", cohort=plan.cohorts),
     output:
-        multiext(
-            f"{RESULTS}/figures/findings-{{experiment}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
+        axes=report(
+            expand("{stem}.svg", stem=AXIS_FIGURES),
+            caption="captions/auroc.rst",
+            category="Utility",
+        ),
+        findings=report(
+            expand("{stem}.svg", stem=FINDING_FIGURES),
+            caption="captions/findings.rst",
+            category="Utility",
+        ),
+        fidelity=report(
+            expand("{stem}.svg", stem=FIDELITY_FIGURES),
+            caption="captions/fidelity.rst",
+            category="Fidelity",
+        ),
+        paper=report(
+            expand("{stem}.svg", stem=PAPER_FIGURES),
+            caption="captions/paper.rst",
+            category="In the way of the paper",
+        ),
+        others=expand(
+            "{stem}.{kind}",
+            stem=AXIS_FIGURES + FINDING_FIGURES + FIDELITY_FIGURES + PAPER_FIGURES,
+            kind=["pdf", "png", "csv"],
+        ),
+        tables=report(
+            [f"{table}.csv" for table in TABLES],
+            caption="captions/tables.rst",
+            category="Tables",
+        ),
+        latex=[f"{table}.tex" for table in TABLES],
+        claims=report(
+            f"{RESULTS}/tables/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
         ),
     log:
-        f"{RESULTS}/logs/finding_figure/{{experiment}}.log",
+        f"{RESULTS}/logs/number_figures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/finding_figure/{{experiment}}.tsv"
+        f"{RESULTS}/benchmarks/number_figures/all.tsv"
     conda:
         CONDA
     threads: 1
@@ -50,30 +97,31 @@ rule finding_figure:
         mem_mb=1000,
         runtime=20,
     params:
+        published=plan.published,
+        simulated=SIMULATED,
         version=versions.FIGURES,
     message:
-        "Drawing AUROC per finding at {wildcards.experiment}"
+        "Drawing the number figures and writing the tables"
     script:
-        "../scripts/finding_figure.py"
+        "../scripts/number_figures.py"
 
 
-rule training_figure:
+rule training_figures:
     input:
-        lambda wildcards: files.expand_generators(
-            f"{RUN}/history.csv", wildcards.cohort, wildcards.axis
-        ),
+        files.expand_generators(f"{RUN}/history.csv"),
     output:
-        multiext(
-            f"{RESULTS}/figures/training-{{cohort}}-{{axis}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
+        shown=report(
+            expand("{stem}.svg", stem=TRAINING_FIGURES),
+            caption="captions/training.rst",
+            category="Training",
+        ),
+        others=expand(
+            "{stem}.{kind}", stem=TRAINING_FIGURES, kind=["pdf", "png", "csv"]
         ),
     log:
-        f"{RESULTS}/logs/training_figure/{{cohort}}-{{axis}}.log",
+        f"{RESULTS}/logs/training_figures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/training_figure/{{cohort}}-{{axis}}.tsv"
+        f"{RESULTS}/benchmarks/training_figures/all.tsv"
     conda:
         CONDA
     threads: 1
@@ -81,31 +129,30 @@ rule training_figure:
         mem_mb=1000,
         runtime=20,
     params:
+        trainings=plan.trainings,
+        simulated=SIMULATED,
         version=versions.FIGURES,
     message:
-        "Drawing the training curves of {wildcards.cohort} {wildcards.axis}"
+        "Drawing the training curves"
     script:
-        "../scripts/training_figure.py"
+        "../scripts/training_figures.py"
 
 
-rule samples_figure:
+rule picture_figures:
     input:
         samples=f"{RUN}/samples.npz",
+        gallery=f"{RUN}/gallery.npz",
+        neighbours=f"{RUN}/neighbours.npz",
+        attribution=f"{EXPERIMENT}/attribution-{{replicate}}.npz",
         store=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
         ),
     output:
-        multiext(
-            f"{RESULTS}/figures/samples-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
+        expand("{stem}.{kind}", stem=PICTURES.values(), kind=FIGURE, allow_missing=True),
     log:
-        f"{RESULTS}/logs/samples_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+        f"{RESULTS}/logs/picture_figures/{PICTURED}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/samples_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+        f"{RESULTS}/benchmarks/picture_figures/{PICTURED}.tsv"
     conda:
         CONDA
     threads: 1
@@ -113,11 +160,47 @@ rule samples_figure:
         mem_mb=1000,
         runtime=20,
     params:
+        stems=lambda wildcards: {
+            kind: stem.format(**wildcards) for kind, stem in PICTURES.items()
+        },
         version=versions.FIGURES,
     message:
-        "Drawing samples over training: {wildcards.cohort} {wildcards.experiment} {wildcards.source}"
+        "Drawing the pictures of {wildcards.cohort} {wildcards.experiment} {wildcards.source}"
     script:
-        "../scripts/samples_figure.py"
+        "../scripts/picture_figures.py"
+
+
+rule paper_pictures:
+    input:
+        neighbours=[
+            f"{RUN}/neighbours.npz".format(**run) for run in plan.standing.values()
+        ],
+        attribution=[
+            f"{EXPERIMENT}/attribution-{{replicate}}.npz".format(**run)
+            for run in plan.standing.values()
+        ],
+        stores=expand(
+            f"{COHORT}/store/{plan.sizes[0]}/store.json", cohort=plan.standing
+        ),
+    output:
+        expand("{stem}.{kind}", stem=PAPER_PICTURES, kind=FIGURE),
+    log:
+        f"{RESULTS}/logs/paper_pictures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/paper_pictures/all.tsv"
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        sources={cohort: run["source"] for cohort, run in plan.standing.items()},
+        version=versions.FIGURES,
+    message:
+        "Drawing neighbours and attribution in the way of the paper"
+    script:
+        "../scripts/paper_pictures.py"
 
 
 rule cohort_figure:
@@ -129,14 +212,8 @@ rule cohort_figure:
             wildcards.cohort, plan.finest(wildcards.cohort).name, COHORT, STORE
         ),
     output:
-        figure=multiext(
-            f"{RESULTS}/internal/figures/cohort-{{cohort}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
-        sheet=f"{RESULTS}/internal/figures/cohort-{{cohort}}.npz",
+        figure=expand(f"{COHORT_FIGURE}.{{kind}}", kind=FIGURE, allow_missing=True),
+        sheet=f"{COHORT_FIGURE}.npz",
     log:
         f"{RESULTS}/logs/cohort_figure/{{cohort}}.log",
     benchmark:
@@ -156,158 +233,6 @@ rule cohort_figure:
         "../scripts/cohort_figure.py"
 
 
-rule gallery_figure:
-    input:
-        gallery=f"{RUN}/gallery.npz",
-        store=lambda wildcards: files.store(
-            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
-        ),
-    output:
-        multiext(
-            f"{RESULTS}/internal/figures/gallery-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
-    log:
-        f"{RESULTS}/logs/gallery_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/gallery_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Drawing real beside synthetic images of {wildcards.cohort} {wildcards.experiment}"
-    script:
-        "../scripts/gallery_figure.py"
-
-
-rule fidelity_figure:
-    input:
-        f"{RESULTS}/metrics.parquet",
-    output:
-        multiext(
-            f"{RESULTS}/figures/fidelity-{{axis}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
-    log:
-        f"{RESULTS}/logs/fidelity_figure/{{axis}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/fidelity_figure/{{axis}}.tsv"
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Drawing fidelity against {wildcards.axis}"
-    script:
-        "../scripts/fidelity_figure.py"
-
-
-rule attribution_figure:
-    input:
-        maps=f"{EXPERIMENT}/attribution-{{replicate}}.npz",
-        store=lambda wildcards: files.store(
-            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
-        ),
-    output:
-        multiext(
-            f"{RESULTS}/internal/figures/attribution-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
-    log:
-        f"{RESULTS}/logs/attribution_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/attribution_figure/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Drawing where the classifiers of {wildcards.cohort} {wildcards.experiment} look"
-    script:
-        "../scripts/attribution_figure.py"
-
-
-rule neighbours_figure:
-    input:
-        neighbours=f"{RUN}/neighbours.npz",
-        store=lambda wildcards: files.store(
-            wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
-        ),
-    output:
-        multiext(
-            f"{RESULTS}/internal/figures/neighbours-{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}",
-            ".pdf",
-            ".svg",
-            ".png",
-            ".csv",
-        ),
-    log:
-        f"{RESULTS}/logs/neighbours_figure/{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/neighbours_figure/{{space}}-{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
-    wildcard_constraints:
-        space="judge|pixels",
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Drawing the real images next to {wildcards.source} samples of {wildcards.cohort} {wildcards.experiment}"
-    script:
-        "../scripts/neighbours_figure.py"
-
-
-rule tables:
-    input:
-        f"{RESULTS}/metrics.parquet",
-    output:
-        expand(
-            f"{RESULTS}/tables/{{axis}}.{{kind}}", axis=plan.axes, kind=["csv", "tex"]
-        ),
-    log:
-        f"{RESULTS}/logs/tables.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/tables/all.tsv"
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
-    params:
-        version=versions.FIGURES,
-    message:
-        "Writing the tables"
-    script:
-        "../scripts/tables.py"
-
-
 rule report:
     input:
         metrics=f"{RESULTS}/metrics.parquet",
@@ -322,55 +247,21 @@ rule report:
             cohort=plan.cohorts,
             file=STORE,
         ),
-        axes=expand(
-            f"{RESULTS}/figures/auroc-{{axis}}.{{kind}}", axis=plan.axes, kind=FIGURE
-        ),
-        findings=expand(
-            f"{RESULTS}/figures/findings-{{experiment}}.{{kind}}",
-            experiment=plan.finest_names,
-            kind=FIGURE,
-        ),
-        training=expand(
-            f"{RESULTS}/figures/training-{{training}}.{{kind}}",
-            training=plan.trainings,
-            kind=FIGURE,
-        ),
-        samples=expand(
-            f"{RESULTS}/figures/samples-{{gallery}}.{{kind}}",
-            gallery=plan.galleries,
-            kind=FIGURE,
-        ),
-        fidelity=expand(
-            f"{RESULTS}/figures/fidelity-{{axis}}.{{kind}}",
-            axis=plan.axes,
-            kind=FIGURE,
-        ),
-        neighbours=expand(
-            f"{RESULTS}/internal/figures/neighbours-{{space}}-{{gallery}}.{{kind}}",
-            space=SPACES,
-            gallery=plan.galleries,
-            kind=FIGURE,
-        ),
-        attribution=expand(
-            f"{RESULTS}/internal/figures/attribution-{{gallery}}.{{kind}}",
-            gallery=plan.galleries,
-            kind=FIGURE,
-        ),
+        figures=[
+            f"{stem}.{kind}"
+            for stems in FIGURES_IN_REPORT.values()
+            for stem in stems.values()
+            for kind in FIGURE
+        ],
         generators=files.expand_generators(f"{RUN}/generator.json"),
         histories=files.expand_generators(f"{RUN}/history.csv"),
-        sheets=expand(
-            f"{RESULTS}/internal/figures/cohort-{{cohort}}.{{kind}}",
-            cohort=plan.cohorts,
-            kind=FIGURE,
-        ),
-        galleries=expand(
-            f"{RESULTS}/internal/figures/gallery-{{gallery}}.{{kind}}",
-            gallery=plan.galleries,
-            kind=FIGURE,
-        ),
-        tables=rules.tables.output,
     output:
-        f"{RESULTS}/report.html",
+        page=f"{RESULTS}/report.html",
+        verdict=report(
+            f"{RESULTS}/tables/verdict.csv",
+            caption="captions/verdict.rst",
+            category="Tables",
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -382,6 +273,9 @@ rule report:
         mem_mb=1000,
         runtime=20,
     params:
+        figures=FIGURES_IN_REPORT,
+        margin=study.statistics.non_inferiority_margin,
+        simulated=SIMULATED,
         size=plan.sizes[-1],
         digests={"requirements.lock": lock_digest(workflow.basedir)},
         version=versions.REPORT,
@@ -393,13 +287,6 @@ rule report:
 
 rule figures:
     input:
-        rules.report.input.axes,
-        rules.report.input.findings,
-        rules.report.input.training,
-        rules.report.input.samples,
-        rules.report.input.sheets,
-        rules.report.input.galleries,
-        rules.report.input.fidelity,
-        rules.report.input.neighbours,
-        rules.report.input.attribution,
-        rules.report.input.tables,
+        rules.report.input.figures,
+        rules.number_figures.output,
+        expand("{stem}.{kind}", stem=PAPER_PICTURES, kind=FIGURE),

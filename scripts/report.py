@@ -5,42 +5,49 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.audit.vocabulary import SPACES
-from synthcohort.core.atomic import write_text
+from synthcohort.core.atomic import write_csv, write_text
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
 from synthcohort.figures.report.builder import build_report
 from synthcohort.figures.report.facts import read_benchmarks
-from synthcohort.figures.report.generators import GeneratorRun
+from synthcohort.figures.report.generators import GeneratorRun, copying
 from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
+from synthcohort.figures.verdict import verdict_table, verdicts
 
 
 def main(snakemake):
     """Write report.html."""
     metrics = pd.read_parquet(snakemake.input.metrics)
-    folder = Path(snakemake.output[0]).parent
+    folder = Path(snakemake.output.page).parent
     cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
-    kinds = ("axes", "findings", "fidelity", "training", "samples", "galleries", "neighbours", "attribution", "sheets")
-    figures = {kind: figures_of(snakemake.input[kind]) for kind in kinds}
+    given = {
+        kind: {name: Path(stem) for name, stem in stems.items()} for kind, stems in snakemake.params.figures.items()
+    }
     study, benchmarks = load_study(snakemake.config), read_benchmarks(folder / "benchmarks")
     plan = Plan(study)
+    subjects = {name: (run["cohort"], run["experiment"], run["source"]) for name, run in plan.pictured.items()}
+    pictures = {
+        kind: {subject: given[kind][name] for name, subject in subjects.items()}
+        for kind in ("samples", "gallery", "attribution")
+    }
     inputs = ReportInputs(
         study=study,
         metrics=metrics,
         cohorts=cohorts,
-        axis_figures=figures["axes"],
-        finding_figures=figures["findings"],
-        fidelity_figures=figures["fidelity"],
+        axis_figures=given["axes"],
+        finding_figures=given["findings"],
+        fidelity_figures=given["fidelity"],
         neighbours_figures={
-            (space, *key): figures["neighbours"][f"{space}-{name}"]
-            for name, key in plan.galleries.items()
+            (space, *subject): given[f"neighbours_{space}"][name]
+            for name, subject in subjects.items()
             for space in SPACES
         },
-        attribution_figures={key: figures["attribution"][name] for name, key in plan.galleries.items()},
-        training_figures={key: figures["training"][name] for name, key in plan.trainings.items()},
-        samples_figures={key: figures["samples"][name] for name, key in plan.galleries.items()},
-        gallery_figures={key: figures["galleries"][name] for name, key in plan.galleries.items()},
-        cohort_figures=figures["sheets"],
+        attribution_figures=pictures["attribution"],
+        training_figures={key: given["training"][name] for name, key in plan.trainings.items()},
+        samples_figures=pictures["samples"],
+        gallery_figures=pictures["gallery"],
+        cohort_figures=given["cohorts"],
         generators=[GeneratorRun.read(Path(path).parent, plan, benchmarks) for path in snakemake.input.generators],
         benchmarks=benchmarks,
         digests={
@@ -48,13 +55,10 @@ def main(snakemake):
             **snakemake.params.digests,
         },
     )
-    write_text(snakemake.output[0], build_report(inputs))
-
-
-def figures_of(paths):
-    """Find the stem of each figure, by what its name says after the first hyphen."""
-    stems = dict.fromkeys(Path(path).with_suffix("") for path in paths)
-    return {stem.name.split("-", 1)[1]: stem for stem in stems}
+    write_text(snakemake.output.page, build_report(inputs))
+    write_csv(
+        snakemake.output.verdict, verdict_table(verdicts(metrics, snakemake.params.margin, copying(inputs.generators)))
+    )
 
 
 run_job(snakemake, main)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from synthcohort.audit.gallery import make_cohort_sheet, make_gallery
 from synthcohort.core.atomic import write_arrays
+from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.figures import captions
 from synthcohort.figures.axes import draw_axis_figure
@@ -77,6 +78,23 @@ def test_a_pooled_row_goes_before_the_replicates() -> None:
     rows = select(pd.concat([table, pooled]), "auroc", ["mean"])
     assert set(rows["value"]) == {0.75}
     assert set(rows["replicates"]) == {2}
+
+
+def test_figures_show_each_replicate_beside_the_pooled_mark(tmp_path: Path) -> None:
+    several = made_up.metrics(replicates=3)
+    rows = several.query("cohort == 'head-phantom' and experiment == 'resolution-032' and source == 'r3-gan'")
+    measured = rows.query("metric == 'auroc' and finding == 'mean'").set_index("replicate")["value"]
+    drawn = draw_axis_figure(several, "resolution", tmp_path / "axis")
+    here = drawn.query("cohort == 'head-phantom' and level == '032' and source == 'r3-gan' and finding == 'mean'")
+    by_replicate = here.set_index("replicate")
+    assert by_replicate["value"].drop("all").to_dict() == measured.to_dict()
+    assert by_replicate.loc["all", "value"] == pytest.approx(measured.mean())
+    assert by_replicate["ci_low"].notna().to_dict() == {"all": True, "r0": False, "r1": False, "r2": False}
+    bars = draw_finding_figure(several, "resolution-032", tmp_path / "bars", {}, {})
+    mean = bars.query("cohort == 'head-phantom' and source == 'r3-gan' and finding == 'mean'").set_index("replicate")
+    assert mean["value"].to_dict() == pytest.approx(by_replicate["value"].to_dict())
+    one = draw_axis_figure(made_up.metrics(replicates=1), "resolution", tmp_path / "one")
+    assert set(one["replicate"]) == {"all"}
 
 
 def test_controls_are_not_values(metrics: pd.DataFrame) -> None:
@@ -272,7 +290,7 @@ def test_caption_says_what_the_interval_is_over(metrics: pd.DataFrame) -> None:
 
 
 def test_answer_is_at_the_highest_resolution_and_in_words(metrics: pd.DataFrame) -> None:
-    found = {(item.cohort, item.source): item for item in answers(metrics, 0.95)}
+    found = {(item.cohort, item.source): item for item in answers(metrics, Statistics())}
     assert len(found) == 6
     row = (
         summarise(metrics)
@@ -283,28 +301,32 @@ def test_answer_is_at_the_highest_resolution_and_in_words(metrics: pd.DataFrame)
     assert answer.level == "resolution 32²"
     assert answer.gap == f"{row['utility_gap']:.3f}"
     assert (answer.retention, answer.retention_interval) == ("78%", "73% to 83%")
-    assert f"a loss of {answer.gap} (95% interval {answer.gap_interval})" in answer.sentence
+    assert f"a loss of {answer.gap} (95% interval {answer.gap_interval}, over patients only)" in answer.sentence
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.49, 0.55), (0.3, 0.45), (0.5, 0.6)])
 def test_family_that_does_not_beat_chance_is_not_called_worse(metrics: pd.DataFrame, low: float, high: float) -> None:
     changed = set_auroc(metrics, "r3-gan", (low + high) / 2, low, high)
-    answer = next(item for item in answers(changed, 0.95) if (item.cohort, item.source) == ("head-phantom", "r3-gan"))
+    answer = next(
+        item for item in answers(changed, Statistics()) if (item.cohort, item.source) == ("head-phantom", "r3-gan")
+    )
     assert answer.verdict == "not trained long enough"
     assert "r3-gan was not trained long enough" in answer.sentence
     assert "loss" not in answer.sentence
-    assert "head-phantom (cpd-gan" in lead_sentence(answers(changed, 0.95))
+    assert "head-phantom (cpd-gan" in lead_sentence(answers(changed, Statistics()))
 
 
 def test_nothing_is_said_where_the_real_classifier_does_not_beat_chance(metrics: pd.DataFrame) -> None:
-    found = answers(set_auroc(metrics, "real", 0.52, 0.48, 0.56), 0.95)
+    found = answers(set_auroc(metrics, "real", 0.52, 0.48, 0.56), Statistics())
     head = [item for item in found if item.cohort == "head-phantom"]
     assert all("nothing can be said" in item.sentence and item.verdict == "nothing can be said" for item in head)
     assert "head-phantom" not in lead_sentence(found)
 
 
 def test_lead_says_so_when_no_family_was_trained() -> None:
-    assert lead_sentence(answers(made_up.metrics(("real", "prog-gan")), 0.95)).startswith("No family was trained")
+    assert lead_sentence(answers(made_up.metrics(("real", "prog-gan")), Statistics())).startswith(
+        "No family was trained"
+    )
 
 
 # Tables

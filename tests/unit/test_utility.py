@@ -199,7 +199,7 @@ def test_readers_of_the_metrics_see_no_delong_rows() -> None:
         lambda rows: latex_table(rows, "resolution"),
         headline,
         results_table,
-        lambda rows: answers(rows, 0.95),
+        lambda rows: answers(rows, Statistics()),
     ):
         seen, expected = read(result), read(without)
         assert seen.equals(expected) if isinstance(seen, pd.DataFrame) else seen == expected

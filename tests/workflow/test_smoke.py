@@ -3,6 +3,8 @@
 import copy
 import json
 import re
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,12 @@ pytestmark = pytest.mark.workflow
 def test_the_report_and_its_parts_stand(smoke) -> None:
     for name in ("report.html", "metrics.parquet", "tables/resolution.csv", "tables/resolution.tex"):
         assert (smoke.results / name).stat().st_size > 100
-    for axis in ("resolution", "classes", "samples"):
-        for kind in ("pdf", "svg", "png", "csv"):
-            assert (smoke.results / f"figures/auroc-{axis}.{kind}").is_file()
+    for kind in ("pdf", "svg", "png", "csv"):
+        for axis in ("resolution", "classes", "samples", "amount"):
+            for name in ("auroc-{}", "fidelity-{}", "paper-{}-one-column", "paper-{}-two-columns"):
+                assert (smoke.results / f"figures/{name.format(axis)}.{kind}").is_file()
+        for name in ("neighbours-one-column", "attribution-two-columns"):
+            assert (smoke.results / f"internal/figures/paper-{name}.{kind}").is_file()
 
 
 def test_metrics_have_every_experiment_and_source(smoke) -> None:
@@ -102,8 +107,24 @@ def test_nothing_to_do_the_second_time(smoke) -> None:
 
 def test_one_figure_deleted_redraws_it_and_the_report(smoke) -> None:
     (smoke.results / "figures/auroc-resolution.svg").unlink()
-    assert smoke.rules_to_run() == {"axis_figure", "report"}
+    assert smoke.rules_to_run() == {"number_figures", "report"}
     smoke.run()
+
+
+def test_drawing_every_figure_anew_touches_no_model(smoke) -> None:
+    drawing = {"number_figures", "training_figures", "picture_figures", "paper_pictures", "cohort_figure"}
+    assert smoke.rules_to_run("figures", "--forcerun", *drawing) == drawing | {"figures"}
+
+
+def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -> None:
+    smoke.run("--report", "report.zip")
+    with zipfile.ZipFile(smoke.folder / "report.zip") as archive:
+        names = [name for name in archive.namelist() if "/data/" in name]
+        text = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith((".html", ".js")))
+    kept = {Path(name).name for name in names}
+    assert {"auroc-resolution.svg", "fidelity-resolution.svg", "verdict.csv", "claims.csv"} <= kept
+    assert not [name for name in kept if name.startswith(("gallery", "neighbours", "attribution", "cohort", "samples"))]
+    assert "The patients of head-phantom and chest-phantom are simulated" in text
 
 
 def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> None:
@@ -111,7 +132,7 @@ def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> No
     changed["statistics"]["bootstrap"] = 60
     monkeypatch.setattr(smoke, "config", changed)
     rules = smoke.rules_to_run()
-    assert {"utility", "metrics", "axis_figure", "report"} <= rules
+    assert {"utility", "metrics", "number_figures", "report"} <= rules
     assert not {"draw", "preprocess", "train_classifier", "train_generator", "sample", "gallery"} & rules
 
 

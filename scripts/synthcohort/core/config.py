@@ -150,6 +150,8 @@ class Cohort(Model):
     """Label combinations with fewer training images than this are left out of every experiment."""
     maximum_combination: dict[str, Annotated[int, Field(ge=1)]] = {}
     """Images of a label combination, at most, by its findings (joined by +); chosen at random with the seed."""
+    published: Literal["chest", "head"] | None = None
+    """Lay the published values for chest radiographs or head CT over this cohort's paper figures, marked as such."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Cohort":
@@ -279,6 +281,9 @@ class Statistics(Model):
     """Level of every interval."""
     minimum_positive_patients: int = Field(20, ge=1)
     """Findings with fewer positive (or negative) test patients are shown but not averaged."""
+    non_inferiority_margin: float = Field(0.05, gt=0, le=0.5)
+    """Loss of mean AUROC that the verdict still accepts: synthetic images hold up where the utility gap's interval ends
+    at or below it (docs/protocol.md)."""
 
 
 class Study(Model):

@@ -178,18 +178,30 @@ class Plan:
         return sorted({self.finest(cohort).name for cohort in self.cohorts})
 
     @property
-    def galleries(self) -> dict[str, tuple[str, str, str]]:
-        """Give cohort, experiment and family of every gallery, by its name; galleries show the first replicate."""
+    def pictured(self) -> dict[str, dict[str, str]]:
+        """Give the wildcards of every run whose images are shown, by a name; of several replicates the first."""
         return {
-            f"{experiment.cohort}-{experiment.name}-{family}-{self.replicates[0]}": (
-                experiment.cohort,
-                experiment.name,
-                family,
-            )
+            f"{experiment.cohort}-{experiment.name}-{family}-{self.replicates[0]}": {
+                "cohort": experiment.cohort,
+                "experiment": experiment.name,
+                "source": family,
+                "replicate": self.replicates[0],
+            }
             for experiment in self.experiments
             for family in experiment.axis.families
             if experiment.axis.axis == "resolution"
         }
+
+    @property
+    def standing(self) -> dict[str, dict[str, str]]:
+        """Give the run whose images stand for each cohort: the last family's at the highest resolution."""
+        ascending = sorted(self.pictured.values(), key=lambda run: run["experiment"])
+        return {run["cohort"]: run for run in ascending}
+
+    @property
+    def published(self) -> dict[str, str]:
+        """Name, for each cohort that has them, the published values to be laid over its figures."""
+        return {cohort.name: cohort.published for cohort in self.study.cohorts if cohort.published}
 
     def runs(self) -> Iterator[tuple[Experiment, dict[str, str]]]:
         """Give every classifier that an experiment compares: the experiment, and the wildcards of the run that has it.

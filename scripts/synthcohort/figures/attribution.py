@@ -77,15 +77,15 @@ def draw_attribution_figure(attribution: str | Path, stem: str | Path, source: s
         panel.text(LABEL_WIDTH - 2 * MM, y + height / 2, label, fontsize=6, ha="right", va="center")
         place_image(panel, image, LABEL_WIDTH, y, cell)
         if outlines:
-            _place_outline(panel, outlines[row], LABEL_WIDTH, y, cell / image.shape[1], OUTLINE_ON_IMAGE)
+            place_outline(panel, outlines[row], LABEL_WIDTH, y, cell / image.shape[1], OUTLINE_ON_IMAGE)
         for place, (method, left) in enumerate(zip(methods, lefts, strict=True)):
             pair = maps[:, place, row]
             scale = colour_scale(pair)
             for side, (name, values) in enumerate(zip(sources, pair, strict=True)):
                 x = left + side * cell * (1 + GAP)
-                _place_map(panel, values, x, y, cell, scale)
+                place_map(panel, values, x, y, cell, scale)
                 if outlines:
-                    _place_outline(panel, outlines[row], x, y, cell / image.shape[1], OUTLINE_ON_MAP)
+                    place_outline(panel, outlines[row], x, y, cell / image.shape[1], OUTLINE_ON_MAP)
                 drawn.append((row, finding, method, name, scale, agreement[place, row], simulated))
             words = agreement_text(agreement[place, row])
             middle = left + cell * (2 + GAP) / 2
@@ -161,7 +161,7 @@ def _write_heads(
 def _write_foot(panel: Axes, bottom: float, simulated: bool) -> None:
     """Draw the bar of colours with its words, and the banner."""
     y, width, height = bottom + 2.2 * MM, 30 * MM, 2 * MM
-    _place_map(panel, np.linspace(-1, 1, 256)[None], LABEL_WIDTH, y, width, 1.0, height)
+    place_map(panel, np.linspace(-1, 1, 256)[None], LABEL_WIDTH, y, width, 1.0, height)
     words: dict[str, Any] = {"fontsize": 6, "color": GREY, "va": "center"}
     panel.text(LABEL_WIDTH - 1.2 * MM, y + height / 2, "against", ha="right", **words)
     text = "for the finding (one scale per pair).   ρ: rank correlation of the pair."
@@ -169,9 +169,10 @@ def _write_foot(panel: Axes, bottom: float, simulated: bool) -> None:
     panel.text(0, bottom + FOOT - 1.4 * MM, banner(simulated), **BANNER_STYLE)
 
 
-def _place_map(
+def place_map(
     panel: Axes, values: NDArray[np.floating], x: float, y: float, width: float, scale: float, height: float = 0.0
 ) -> None:
+    """Show a map with its upper left corner at (x, y), `width` inches wide; full colour from `scale` on."""
     bottom = y + (height or width * values.shape[0] / values.shape[1])
     picture = AxesImage(
         panel, cmap=COLOURS, norm=Normalize(-scale, scale), interpolation="nearest", extent=(x, x + width, bottom, y)
@@ -180,9 +181,10 @@ def _place_map(
     panel.add_image(picture)
 
 
-def _place_outline(
+def place_outline(
     panel: Axes, edges: NDArray[np.float64], x: float, y: float, pixel: float, lines: tuple[tuple[float, str], ...]
 ) -> None:
+    """Draw what `mask_outline` gives over an image at (x, y) whose pixels are `pixel` inches wide."""
     for width, colour in lines:
         drawn = LineCollection(list(edges * pixel + (x, y)), colors=colour, linewidths=width, capstyle="projecting")
         panel.add_collection(drawn, autolim=False)

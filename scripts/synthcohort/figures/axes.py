@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from synthcohort.figures.numbers import AXIS_LABELS, NOT_TRAINED, TOO_FEW, level_text, one_axis, select, verdict
+from synthcohort.figures.numbers import (
+    AXIS_LABELS,
+    NOT_TRAINED,
+    POOLED,
+    TOO_FEW,
+    level_text,
+    one_axis,
+    verdict,
+    with_replicates,
+)
 from synthcohort.figures.style import (
     CHANCE,
     GREY,
@@ -33,28 +42,33 @@ LABEL_GAP = 8.0
 PANEL_HEIGHT = 58 * MM
 PANEL_SHARE = 0.72
 """About how much of a panel's height its axes take."""
-COLUMNS = ["cohort", "axis", "level", "source", "finding", "value", "ci_low", "ci_high", "n", "replicates", "simulated"]
+COLUMNS = [
+    "cohort", "axis", "level", "source", "finding", "replicate", "value", "ci_low", "ci_high", "n", "replicates",
+    "simulated",
+]  # fmt: skip
 
 
 def axis_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Tabulate what the figure of an axis shows: one row per point, with its verdict.
+    """Tabulate what the figure of an axis shows: one row per point (and replicate), with its verdict.
 
     Raises
     ------
     UserError
         When the metrics hold nothing for the axis.
     """
-    rows = select(one_axis(metrics, axis), "auroc", list(MEANS))
-    rows = rows.sort_values(["cohort", "finding", "source", "position"], ignore_index=True)
-    return rows[COLUMNS].assign(verdict=verdict(rows), position=rows["position"])
+    rows = with_replicates(one_axis(metrics, axis), "auroc", list(MEANS))
+    rows = rows.sort_values(["cohort", "finding", "source", "position", "replicate"], ignore_index=True)
+    verdicts = verdict(rows).where(rows["replicate"] == POOLED, "")
+    return rows[COLUMNS].assign(verdict=verdicts, position=rows["position"])
 
 
 @styled
 def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.DataFrame:
     """Draw AUROC against an axis, one panel per cohort, and save it under `stem` (.pdf, .svg, .png, .csv).
 
-    Hollow marks: the interval reaches chance, so the family was not trained long enough. Where the metrics hold a mean
-    over the findings common to all levels that differs from the plain mean, a second row of panels shows it.
+    Where there are several replicates, dots are single ones and marks with intervals are pooled over them. Hollow
+    marks: the interval reaches chance, so the family was not trained long enough. Where the metrics hold a mean over
+    the findings common to all levels that differs from the plain mean, a second row of panels shows it.
 
     Parameters
     ----------
@@ -101,6 +115,7 @@ def draw_axis_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.D
 
 def _same_means(table: pd.DataFrame) -> bool:
     """Whether the mean over common findings is absent or equals the plain mean everywhere."""
+    table = table[table["replicate"] == POOLED]
     wide = table.pivot_table(index=["cohort", "level", "source"], columns="finding", values="value")
     return "mean_common" not in wide or "mean" not in wide or np.allclose(wide["mean"], wide["mean_common"])
 
@@ -121,6 +136,11 @@ def _draw_source(panel: Axes, rows: pd.DataFrame, source: str, dodge: float) -> 
     style = look(source)
     shift = ScaledTranslation(dodge / 72, 0, panel.figure.dpi_scale_trans)
     transform = panel.transData + shift
+    single = rows[rows["replicate"] != POOLED]
+    panel.plot(
+        single["position"], single["value"], ".", color=style.color, alpha=0.5, markersize=3, transform=transform
+    )
+    rows = rows[rows["replicate"] == POOLED]
     panel.plot(rows["position"], rows["value"], color=style.color, linestyle=style.line, transform=transform)
     panel.vlines(rows["position"], rows["ci_low"], rows["ci_high"], style.color, linewidth=0.9, transform=transform)
     for found, part in rows.groupby("verdict"):
@@ -151,7 +171,8 @@ def _scale_x(panel: Axes, axis: str, levels: list[int]) -> None:
 
 def _label_ends(panel: Axes, rows: pd.DataFrame, sources: list[str]) -> None:
     """Name each line, and chance, at its right end, pushed apart where two would touch."""
-    last = rows.sort_values("position").groupby("source")["value"].last()
+    pooled = rows[rows["replicate"] == POOLED]
+    last = pooled.sort_values("position").groupby("source")["value"].last()
     ends = [(float(last[source]), source, look(source).color, "bold") for source in sources]
     ends.append((CHANCE, "chance", GREY, "normal"))
     low, high = panel.get_ylim()

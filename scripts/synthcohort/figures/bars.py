@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from synthcohort.core.errors import UserError
-from synthcohort.figures.numbers import NOT_TRAINED, TOO_FEW, level_text, select, verdict
+from synthcohort.figures.numbers import NOT_TRAINED, POOLED, TOO_FEW, level_text, verdict, with_replicates
 from synthcohort.figures.style import (
     CHANCE,
     GREY,
@@ -25,7 +25,10 @@ from synthcohort.figures.style import (
     title_panel,
 )
 
-COLUMNS = ["cohort", "experiment", "finding", "source", "value", "ci_low", "ci_high", "n", "replicates", "simulated"]
+COLUMNS = [
+    "cohort", "experiment", "finding", "source", "replicate", "value", "ci_low", "ci_high", "n", "replicates",
+    "simulated",
+]  # fmt: skip
 BAR = 2.0 * MM
 NOT_AVERAGED = "†"
 
@@ -35,7 +38,7 @@ Averaged = Mapping[str, Collection[str]]
 
 
 def finding_table(metrics: pd.DataFrame, experiment: str, averaged: Averaged) -> pd.DataFrame:
-    """Tabulate what the figure shows: one row per cohort, finding and source; ``mean`` first, then by real AUROC.
+    """Tabulate what the figure shows: a row per cohort, finding, source and replicate; mean first, then by real AUROC.
 
     Raises
     ------
@@ -46,17 +49,18 @@ def finding_table(metrics: pd.DataFrame, experiment: str, averaged: Averaged) ->
     if rows.empty:
         known = ", ".join(sorted(set(metrics["experiment"]))) or "none"
         raise UserError(f"metrics.parquet holds nothing for the experiment '{experiment}'; it holds: {known}.")
-    rows = select(rows[rows["finding"] != "mean_common"], "auroc").dropna(subset="value")
+    rows = with_replicates(rows[rows["finding"] != "mean_common"], "auroc").dropna(subset="value")
     rows["averaged"] = [
         finding == "mean" or finding in averaged.get(cohort, [finding])
         for cohort, finding in zip(rows["cohort"], rows["finding"], strict=True)
     ]
-    real = rows[rows["source"] == "real"].set_index(["cohort", "finding"])["value"]
+    real = rows[(rows["source"] == "real") & (rows["replicate"] == POOLED)].set_index(["cohort", "finding"])["value"]
     reference = pd.MultiIndex.from_frame(rows[["cohort", "finding"]])
     rows["order"] = np.where(rows["finding"] == "mean", np.inf, real.reindex(reference).to_numpy())
     rows["rank"] = rows["source"].map({name: place for place, name in enumerate(ordered_sources(rows["source"]))})
-    rows = rows.sort_values(["cohort", "order", "finding", "rank"], ascending=[True, False, True, True])
-    return rows.reset_index(drop=True)[[*COLUMNS, "averaged"]].assign(verdict=verdict)
+    keys = {"cohort": True, "order": False, "finding": True, "rank": True, "replicate": True}
+    rows = rows.sort_values(list(keys), ascending=list(keys.values()), ignore_index=True)
+    return rows[[*COLUMNS, "averaged"]].assign(verdict=verdict(rows).where(rows["replicate"] == POOLED, ""))
 
 
 @styled
@@ -127,6 +131,9 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, sources: list[str], display: Ma
     for bar in rows.to_dict("records"):
         y = -findings.index(bar["finding"]) * step - sources.index(bar["source"])
         color = look(bar["source"]).color
+        if bar["replicate"] != POOLED:
+            panel.plot(bar["value"], y, ".", color="#333333", markersize=2, alpha=0.6)
+            continue
         face = "white" if bar["verdict"] == NOT_TRAINED else color
         alpha = 1.0 if bar["averaged"] else 0.35
         length = bar["value"] - CHANCE

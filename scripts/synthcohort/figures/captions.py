@@ -41,7 +41,7 @@ def axis_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
             f"Hollow marks: not trained long enough, the interval reaches chance ({', '.join(untrained)})."
         )
     sentences.append(simulated_sentence(table))
-    means = table[table["finding"] == "mean"].dropna(subset="value")
+    means = table[(table["finding"] == "mean") & (table["replicate"] == POOLED)].dropna(subset="value")
     lines = []
     for (cohort, source), rows in means.groupby(["cohort", "source"], sort=False):
         points = [
@@ -188,13 +188,13 @@ def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:
     if POOLED in names:
         count = len(own)
         return (
-            f"Values are means of {count} replicates; {level} over test patients and replicates, whose part in them is "
-            f"too narrow with few of them (by a factor of about {((count - 1) / count) ** 0.5:.2f})."
+            f"Values are means of {count} replicates (dots: each); {level} over test patients and replicates, whose "
+            f"part in them is too narrow with few of them (by a factor of about {((count - 1) / count) ** 0.5:.2f})."
         )
     if len(own) > 1:
         return (
-            f"Values are means of {len(own)} replicates; intervals reach from the lowest to the highest end of the "
-            f"replicates' {level} over test patients."
+            f"Values are means of {len(own)} replicates (dots: each); intervals reach from the lowest to the highest "
+            f"end of the replicates' {level} over test patients."
         )
     return (
         f"{level} over test patients only: with a single replicate they do not show how another training would differ."

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from synthcohort.audit.vocabulary import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
 from synthcohort.figures.captions import Words, simulated_sentence
-from synthcohort.figures.numbers import AXIS_LABELS, POOLED, level_text, one_axis, select
+from synthcohort.figures.numbers import AXIS_LABELS, POOLED, level_text, one_axis, with_replicates
 from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources, save_figure, styled
 
 
@@ -56,8 +56,8 @@ CHARACTERS = 15
 MANY = 4
 """Levels from which on marks are small and use all the room at their level."""
 TABLE = [
-    "cohort", "axis", "level", "source", "metric", "role", "parameter", "value", "ci_low", "ci_high", "n", "replicates",
-    "simulated",
+    "cohort", "axis", "level", "source", "metric", "role", "parameter", "replicate", "value", "ci_low", "ci_high", "n",
+    "replicates", "simulated",
 ]  # fmt: skip
 
 
@@ -74,7 +74,9 @@ def fidelity_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
     table = pd.concat([part for part in parts if len(part)] or parts)
     rank = {name: number for number, name in enumerate(PANELS)}
     table["rank"] = table["metric"].map(rank)
-    return table.sort_values(["cohort", "rank", "position", "role", "parameter", "source"], ignore_index=True)
+    return table.sort_values(
+        ["cohort", "rank", "position", "role", "parameter", "source", "replicate"], ignore_index=True
+    )
 
 
 def _pooled(rows: pd.DataFrame, metric: str, role: str, parameter: str | None = None) -> pd.DataFrame:
@@ -84,7 +86,10 @@ def _pooled(rows: pd.DataFrame, metric: str, role: str, parameter: str | None = 
         rows = rows[rows["parameter"] == parameter]
     finding = "mean" if metric == "label_fidelity" else ""
     named = rows.groupby("experiment")["parameter"].first()
-    pooled = select(rows.assign(role="value", parameter=""), metric, [finding])
+    plain = rows.assign(role="value", parameter="")
+    pooled = with_replicates(plain, metric, [finding])
+    if role != "value":
+        pooled = pooled[pooled["replicate"] == POOLED]
     return pooled.assign(role=role, parameter=pooled["experiment"].map(named))
 
 
@@ -148,6 +153,9 @@ def _draw_panel(
             if mark["role"] == "value":
                 shift = step * (families.index(mark["source"]) - (len(families) - 1) / 2)
                 style = look(mark["source"])
+                if mark["replicate"] != POOLED:
+                    panel.plot(place + shift, mark["value"], ".", color=style.color, alpha=0.5, markersize=2)
+                    continue
                 panel.vlines(place + shift, mark["ci_low"], mark["ci_high"], style.color, linewidth=0.9)
                 panel.plot(
                     place + shift, mark["value"], style.marker, color=style.color, markersize=2.2 if many else 3.5
@@ -239,7 +247,7 @@ def fidelity_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words
     table = fidelity_table(metrics, axis)
     if table.empty:
         return Words(f"Fidelity against {axis}", NOT_MEASURED, NOT_MEASURED)
-    values = table[table["role"] == "value"]
+    values = table[(table["role"] == "value") & (table["replicate"] == POOLED)]
     sizes = values.loc[values["metric"] != "label_fidelity", "n"]
     low, high = int(sizes.min()), int(sizes.max())
     count = f"{low}" if low == high else f"{low} to {high}"
@@ -252,7 +260,7 @@ def fidelity_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words
         CONTROLS_SENTENCE,
         f"{interval}; with a single replicate they do not show how another training would differ."
         if replicates < 2
-        else f"Means of {replicates} replicates, from the lowest to the highest end of their {interval}.",
+        else f"Means of {replicates} replicates (dots: each), from the lowest to the highest end of their {interval}.",
         f"n = {count} images of each set (label fidelity: all there are).",
         "The judge differs between levels: compare Fréchet distance and KID at one level only.",
         simulated_sentence(table),

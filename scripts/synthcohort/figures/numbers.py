@@ -1,5 +1,6 @@
 """Reading metrics.parquet for figures, tables and sentences."""
 
+import numpy as np
 import pandas as pd
 
 from synthcohort.audit.utility import POOLED
@@ -50,6 +51,24 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
     pooled = pooled.reset_index()
     pooled["position"] = pooled["level"].astype(int)
     return pooled
+
+
+def with_replicates(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None) -> pd.DataFrame:
+    """Give what `select` gives and, where there are several replicates, each one's value.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `select`, and ``replicate``: `POOLED`, or the name of one replicate. Rows of one replicate have
+        no interval: it would be over patients only, and next to the pooled one it would mislead.
+    """
+    pooled = select(metrics, metric, findings)
+    single = metrics[metrics["replicate"] != POOLED]
+    parts = [pooled.assign(replicate=POOLED)]
+    if (pooled["replicates"] > 1).any():
+        for name, rows in single.groupby("replicate"):
+            parts.append(select(rows, metric, findings).assign(replicate=name, ci_low=np.nan, ci_high=np.nan))
+    return pd.concat(parts, ignore_index=True)
 
 
 def one_axis(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:

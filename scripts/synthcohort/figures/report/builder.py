@@ -56,7 +56,7 @@ def build_report(inputs: ReportInputs) -> str:
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     confidence = inputs.study.statistics.confidence
-    found = answers(inputs.metrics, confidence)
+    found = answers(inputs.metrics, inputs.study.statistics, inputs.generators)
     simulated = [cohort.info.simulated for cohort in inputs.cohorts]
     raised = alarms(inputs.generators)
     return environment.get_template("template.html").render(
@@ -69,8 +69,10 @@ def build_report(inputs: ReportInputs) -> str:
         lead=lead_sentence(found),
         alarm=raised[0] if raised else "",
         answers=found,
+        margin=f"{inputs.study.statistics.non_inferiority_margin:g}",
         interval_sentence=captions.interval_sentence(inputs.metrics, confidence),
         results=sections.results_table(inputs.metrics),
+        claims=sections.claims_table(inputs.metrics),
         main_figures=_axis_figures(inputs) + _finding_figures(inputs),
         picture_figures=_picture_figures(inputs) if inputs.internal else [],
         unfolded=len(inputs.cohorts),

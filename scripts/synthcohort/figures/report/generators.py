@@ -1,6 +1,6 @@
 """What each generator cost, which state of it was kept, and whether it copies training images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from synthcohort.core.atomic import read_json
 from synthcohort.core.experiment import REAL
 from synthcohort.core.plan import Plan
 from synthcohort.figures.captions import alarm_sentences
+from synthcohort.figures.limits import Copying
 from synthcohort.figures.numbers import kimg_text
 from synthcohort.figures.report.table import Table, duration
 from synthcohort.figures.style import display_name
@@ -147,6 +148,17 @@ def _copies(run: GeneratorRun) -> str:
 
 def _time(seconds: float) -> str:
     return "–" if pd.isna(seconds) else duration(seconds)
+
+
+def copying(runs: Sequence[GeneratorRun]) -> dict[tuple[str, str, str], Copying]:
+    """Say of each cohort, experiment and family whether any of its replicates copies, and how much at most."""
+    seen: dict[tuple[str, str, str], Copying] = {}
+    for run in runs:
+        if run.copied is not None:
+            key = run.cohort, run.experiment, run.family
+            alarm, share = seen.get(key, (False, 0.0))
+            seen[key] = Copying(alarm or run.alarm, max(share, run.copied))
+    return seen
 
 
 def alarms(generators: list[GeneratorRun]) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ import yaml
 
 from synthcohort.core.config import Study
 from synthcohort.figures.bars import averaged_findings
+from synthcohort.figures.claims import claims
 from synthcohort.figures.numbers import NOT_TRAINED, summarise
 from synthcohort.figures.report.answer import headline
 from synthcohort.figures.report.facts import cost_table
@@ -80,6 +81,25 @@ def results_table(metrics: pd.DataFrame) -> Table:
         rows.append([*cells, whole(row["n"])])
     columns = ["Cohort", "Experiment", "Trained on", "Mean AUROC", "Utility gap", "Retention", "n"]
     return Table("All results, means over findings", columns, rows, words=3)
+
+
+def claims_table(metrics: pd.DataFrame) -> Table | None:
+    """Say which of the paper's claims show; None where the study has no axis that one is about."""
+    table = claims(metrics)
+    if table.empty:
+        return None
+    rows = []
+    for row in table.to_dict("records"):
+        family = "both" if row["smaller"] == row["source"] else row["source"]
+        sides = [_claimed(row, side) for side in ("smaller", "larger")]
+        rows.append([row["claim"], row["cohort"], family, *sides, row["outcome"]])
+    columns = ["Claim", "Cohort", "Family", "Claimed to be smaller", "Claimed to be larger", "Outcome"]
+    return Table("Do the paper’s claims show?", columns, rows, words=len(columns))
+
+
+def _claimed(row: Mapping[Any, Any], side: str) -> str:
+    value, low, high = (row[f"{side}{suffix}"] for suffix in ("_value", "_low", "_high"))
+    return row[side] + ("" if pd.isna(value) else f": {value:.3f} ({low:.3f} to {high:.3f})")
 
 
 def _interval(row: Mapping[Any, Any], metric: str) -> str:

@@ -1,0 +1,54 @@
+"""Keep what a long study found: its small tables, number figures and the digests of everything it made.
+
+    snakemake --cores 2 --configfile studies/evidence.yaml
+    python bench/collect_evidence.py results/evidence docs/evidence/study
+
+Figures and tables that show images are left behind.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from synthcohort.core.atomic import file_digest, write_csv
+from synthcohort.core.progress import track
+
+TABLES = ["claims.csv", "verdict.csv"]
+FIGURES = ["paper-*-two-columns.svg", "paper-*-two-columns.csv", "fidelity-*.svg", "fidelity-*.csv"]
+DIGESTED = ["metrics.parquet", "cohorts/**/*.parquet", "cohorts/**/*.safetensors", "cohorts/**/store.json"]
+SUMMARIES = ["", "mean", "mean_common"]
+
+
+def collect(results: Path, kept: Path) -> None:
+    """Copy tables and figures, the metrics' means, and one digest per declared table and weight file.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the study.
+    kept : Path
+        Where to; emptied first.
+    """
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    chosen = [results / "tables" / name for name in TABLES]
+    chosen += [path for pattern in FIGURES for path in sorted((results / "figures").glob(pattern))]
+    for path in chosen:
+        shutil.copyfile(path, kept / path.name)
+    metrics = pd.read_parquet(results / "metrics.parquet")
+    write_csv(kept / "metrics.csv", metrics[metrics["finding"].isin(SUMMARIES)])
+    declared = sorted(
+        path for pattern in DIGESTED for path in results.glob(pattern) if "run" not in path.relative_to(results).parts
+    )
+    digests = {str(path.relative_to(results)): file_digest(path) for path in track(declared, "digests", unit="files")}
+    write_csv(kept / "digests.csv", pd.DataFrame({"file": digests.keys(), "sha256": digests.values()}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="folder of the study, such as results/evidence")
+    parser.add_argument("kept", type=Path, help="folder to keep it in, such as docs/evidence/study")
+    given = parser.parse_args()
+    collect(given.results, given.kept)
