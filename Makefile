@@ -13,7 +13,7 @@ demo: $(READY)
 	@echo "The report: results/demo/report.html"
 
 test: $(READY) lint
-	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --durations 15
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: $(READY)
 	$(BIN)/ruff check .
