@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards
 from synthcohort.dicom.preprocess import Shard, preprocess_shard

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from synthcohort.core.config import Phantom
+from synthcohort.core.cohort_config import Phantom
 from synthcohort.core.job import run_job
 from synthcohort.phantoms.draw import draw_cohort
 

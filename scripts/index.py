@@ -3,7 +3,7 @@
 from synthcohort.cohort.datasets.registry import read_dataset
 from synthcohort.cohort.labels import drop_unlabelled, mark_normal
 from synthcohort.core.atomic import read_json, write_json, write_parquet
-from synthcohort.core.config import Ingest, OwnData
+from synthcohort.core.cohort_config import Ingest, OwnData
 from synthcohort.core.job import run_job
 from synthcohort.core.store import Finding
 from synthcohort.dicom.index import check_rejected, index_folder

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.core.atomic import read_json
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.job import run_job
 from synthcohort.core.store import Finding
 from synthcohort.dicom.preprocess import Masks, Shard, preprocess_shard

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 
 CT = Ingest(modalities=["CT"])

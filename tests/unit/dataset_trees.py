@@ -16,7 +16,7 @@ from synthcohort.cohort.datasets.registry import read_dataset
 from synthcohort.cohort.datasets.rsna_haemorrhage import FINDINGS as RSNA
 from synthcohort.cohort.datasets.vindr_cxr import FINDINGS as VINDR
 from synthcohort.cohort.labels import mark_normal
-from synthcohort.core.config import Ingest, OwnData
+from synthcohort.core.cohort_config import Ingest, OwnData
 from synthcohort.core.datasets import DATASETS
 from synthcohort.core.store import ImageStore
 from synthcohort.dicom.index import index_folder

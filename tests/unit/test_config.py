@@ -7,7 +7,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.core.datasets import DATASETS
 from synthcohort.core.document import documents
 from synthcohort.core.errors import UserError

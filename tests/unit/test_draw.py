@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from synthcohort.core.atomic import file_digest, read_json, value_digest
-from synthcohort.core.config import Ingest, Phantom
+from synthcohort.core.cohort_config import Ingest, Phantom
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.reasons import Reason, UnfitError

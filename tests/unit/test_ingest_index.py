@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from dicom_files import ct, save
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.dicom.folder import inventory_digest, walk
 from synthcohort.dicom.index import COLUMNS, check_rejected, index_folder, shard_of

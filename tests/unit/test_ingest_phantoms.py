@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from synthcohort.core.atomic import read_json
-from synthcohort.core.config import Ingest, Phantom
+from synthcohort.core.cohort_config import Ingest, Phantom
 from synthcohort.core.store import Finding, ImageStore
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.dataset import PrivateBlock
 
 from dicom_files import ct, ct_values, patch, save
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.core.job import job_errors
 from synthcohort.core.progress import configure_logging

@@ -14,7 +14,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGExtended12Bit, JPEGLosslessSV1
 
 from dicom_files import change, ct, ct_values, in_every_syntax, jpeg2000, patch, radiograph, real, save
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.describe import describe_file
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards

@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRBigEndian
 from skimage.transform import downscale_local_mean
 
 from dicom_files import change, ct, ct_values, in_every_syntax, jpeg2000, radiograph, real, save
-from synthcohort.core.config import Ingest, Window
+from synthcohort.core.cohort_config import Ingest, Window
 from synthcohort.dicom.decode import decode
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.read import quiet_pydicom, read_image

@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from dicom_files import change, ct, ct_values, in_every_syntax, save
-from synthcohort.core.config import Ingest, Window
+from synthcohort.core.cohort_config import Ingest, Window
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import ImageStore
 from synthcohort.dicom import preprocess

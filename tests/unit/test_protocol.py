@@ -17,7 +17,8 @@ from synthcohort.classify.training import class_weights, masked_loss
 from synthcohort.cohort.experiments import CohortImages, experiments_table
 from synthcohort.cohort.labels import drop_unlabelled, mark_normal
 from synthcohort.cohort.split import split_patients
-from synthcohort.core.config import Classifier, Ingest, Statistics, Study
+from synthcohort.core.cohort_config import Ingest
+from synthcohort.core.config import Classifier, Statistics, Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan

@@ -5,7 +5,8 @@ import pandas as pd
 
 from synthcohort.cohort.labels import combination_names
 from synthcohort.cohort.split import Side
-from synthcohort.core.config import Axis, Cohort, Statistics
+from synthcohort.core.cohort_config import Cohort
+from synthcohort.core.config import Axis, Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.experiment import Experiment
 from synthcohort.core.seeds import derive_seed

@@ -6,7 +6,8 @@ from typing import Any
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest
-from synthcohort.core.config import Classifier, Cohort, Generator, Ingest, OwnData, StopRule, Study
+from synthcohort.core.cohort_config import Cohort, Ingest, OwnData
+from synthcohort.core.config import Classifier, Generator, StopRule, Study
 from synthcohort.core.experiment import REAL, Experiment
 from synthcohort.core.families import FAMILIES
 

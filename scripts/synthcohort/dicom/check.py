@@ -4,7 +4,7 @@ import math
 
 from pydicom.uid import JPEGExtended12Bit
 
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.decode import DECODERS
 from synthcohort.dicom.header import COLOURS, FOR_PROCESSING_CLASSES, Header
 from synthcohort.dicom.reasons import Reason, UnfitError

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
 from synthcohort.dicom.index import ACCEPTED, REJECTED, syntax_name
 from synthcohort.dicom.preprocess import render_file

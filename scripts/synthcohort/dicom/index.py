@@ -10,7 +10,7 @@ import pandas as pd
 from pydicom.uid import UID
 
 from synthcohort.core.atomic import write_parquet
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger, track
 from synthcohort.core.store import Finding

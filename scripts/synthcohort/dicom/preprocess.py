@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthcohort.core.atomic import value_digest, write_parquet
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger, track
 from synthcohort.core.store import Finding, StoreInfo, write_store

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcohort.core import versions
-from synthcohort.core.config import Ingest
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.decode import Stored
 from synthcohort.dicom.header import Header, Lut
 from synthcohort.dicom.reasons import Reason, UnfitError

@@ -22,7 +22,7 @@ from pydicom import Dataset
 
 from synthcohort.core import versions
 from synthcohort.core.atomic import file_digest, read_json, value_digest, write_csv, write_json, write_parquet
-from synthcohort.core.config import Phantom
+from synthcohort.core.cohort_config import Phantom
 from synthcohort.core.progress import track
 from synthcohort.dicom import write
 from synthcohort.phantoms.faults import KEEPING_UID, WITHOUT_UID, assign_faults, spoil

@@ -1,7 +1,7 @@
 """Any DICOM, PNG or JPEG files with a table that has one row per file: read as it is."""
 
 from synthcohort.cohort.datasets.tables import TidyTable
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.dicom.labels import Columns
 
 

@@ -2,7 +2,7 @@
 
 from synthcohort.cohort.datasets.chexpert import FINDINGS, labeller_values
 from synthcohort.cohort.datasets.tables import FRONTAL_VIEWS, TidyTable, read_columns
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.core.errors import UserError
 from synthcohort.dicom.labels import Columns
 

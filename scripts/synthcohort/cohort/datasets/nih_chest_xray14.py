@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from synthcohort.cohort.datasets.tables import TidyTable, read_columns, require
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.dicom.labels import Columns
 
 FINDINGS = {

@@ -3,7 +3,7 @@
 import importlib
 
 from synthcohort.cohort.datasets.tables import TidyTable
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.core.datasets import DATASETS
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from synthcohort.cohort.datasets.tables import TidyTable, numbers, read_columns, require
 from synthcohort.cohort.labels import NO_FINDING
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.core.errors import UserError
 from synthcohort.dicom.labels import Columns
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from synthcohort.cohort.datasets.tables import TidyTable, numbers, read_columns, require
-from synthcohort.core.config import OwnData
+from synthcohort.core.cohort_config import OwnData
 from synthcohort.dicom.labels import Columns
 
 FINDINGS = [
