@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.audit.fidelity import fidelity_metrics, judge_controls, judge_rows, thin_rows
+from synthcohort.audit.fidelity import fidelity_metrics
+from synthcohort.audit.judge import judge_controls, judge_rows, thin_rows
 from synthcohort.audit.utility import experiment_keys
 from synthcohort.classify.networks import load_classifier
+from synthcohort.cohort.experiments import finding_list
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.device import prepare_device
@@ -39,7 +41,7 @@ def main(snakemake):
         judge_controls(judge, training, seed),
         samples,
         real.info.finding_names,
-        [finding for finding in row["averaged"].split(";") if finding],
+        finding_list(row["averaged"]),
         Statistics.model_validate(params.statistics).confidence,
         seed,
         real.info.simulated,

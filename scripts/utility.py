@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.audit.utility import experiment_keys, utility_metrics
+from synthcohort.cohort.experiments import finding_list
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
@@ -26,8 +27,8 @@ def main(snakemake):
     metrics = utility_metrics(
         experiment_keys(params.study, cohort, experiment),
         predictions,
-        [finding for finding in row["averaged"].split(";") if finding],
-        [finding for finding in row["common"].split(";") if finding],
+        finding_list(row["averaged"]),
+        finding_list(row["common"]),
         Statistics.model_validate(params.statistics),
         derive_seed(params.seed, "bootstrap", cohort, experiment),
         StoreInfo.read(snakemake.input.store[0]).simulated,

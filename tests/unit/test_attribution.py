@@ -332,6 +332,18 @@ def test_gallery_has_pictures_and_no_identifiers(cohort: tuple[ImageStore, pd.Da
     assert "masks" not in attribution_gallery(bare, chosen, maps)
 
 
+def test_masks_that_were_changed_are_refused(tmp_path: Path) -> None:
+    store, _ = make_store(tmp_path / "store")
+    chosen = pd.DataFrame({"row": [0], "finding": [store.info.finding_names[0]]})
+    assert chosen_masks(store, chosen) is not None
+    path = store.folder / "masks.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"masks\.npy does not match its digest"):
+        chosen_masks(store, chosen)
+
+
 # Metrics
 
 

@@ -17,7 +17,8 @@ from synthcohort.audit.detection import (
     detection_metrics,
     match_labels,
 )
-from synthcohort.audit.neighbours import noised
+from synthcohort.audit.judge import noised
+from synthcohort.audit.neighbours import NOISE
 from synthcohort.audit.utility import METRIC_COLUMNS
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
@@ -191,9 +192,10 @@ def test_too_few_patients_are_refused(tmp_path: Path, marked: Comparison) -> Non
 
 def test_noise_has_the_stated_size_and_stays_bytes() -> None:
     grey = np.full((50, 1, 16, 16), 128, np.uint8)
-    noise = noised(grey, np.random.default_rng(0)).astype(float) - 128
+    noise = noised(grey, NOISE, np.random.default_rng(0)).astype(float) - 128
     assert noise.std() == pytest.approx(8, rel=0.03)
     assert abs(noise.mean()) < 0.2
     for end in (0, 255):
-        assert noised(np.full((9, 1, 8, 8), end, np.uint8), np.random.default_rng(0)).dtype == np.uint8
-        assert abs(noised(np.full((9, 1, 8, 8), end, np.uint8), np.random.default_rng(0)).astype(int) - end).max() < 50
+        noise = noised(np.full((9, 1, 8, 8), end, np.uint8), NOISE, np.random.default_rng(0))
+        assert noise.dtype == np.uint8
+        assert abs(noise.astype(int) - end).max() < 50

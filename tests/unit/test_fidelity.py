@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity as skimage_similarity
 
-from synthcohort.audit import fidelity as audit
-from synthcohort.audit.fidelity import DISTANCES, JudgedImages, add_noise, blur, fidelity_metrics, judge_images
+from synthcohort.audit import judge as preparing
+from synthcohort.audit.fidelity import DISTANCES, FEATURE_MEASURES, fidelity_metrics
+from synthcohort.audit.judge import JudgedImages, blur, judge_controls, judge_images, judge_rows, noised, thin_rows
 from synthcohort.audit.utility import METRIC_COLUMNS, combine_metrics
+from synthcohort.audit.vocabulary import NOISE
 from synthcohort.classify.networks import build_network
 from synthcohort.classify.predict import logits
 from synthcohort.core.errors import UserError
@@ -261,7 +263,7 @@ def sets() -> dict[str, JudgedImages]:
         "held_out": judged(*held_out),
         "training": judged(*training),
         "blurred": judged(blur(training[0]), *training[1:]),
-        "noisy": judged(add_noise(training[0], np.random.default_rng(0)), *training[1:]),
+        "noisy": judged(noised(training[0], NOISE, np.random.default_rng(0)), *training[1:]),
         "fresh": sample,
         "soft": judged(blur(images), labels, patients),
         "collapsed": collapse(sample),
@@ -303,7 +305,7 @@ def test_every_metric_has_values_a_floor_and_a_ceiling(metrics: pd.DataFrame) ->
     assert (own["ci_low"] <= own["value"]).all()
     assert (own["value"] <= own["ci_high"]).all()
     assert set(metrics.loc[metrics["metric"] == "sliced_wasserstein", "features"]) == {"pixels"}
-    assert set(metrics.loc[metrics["metric"].isin(audit.FEATURE_MEASURES), "features"]) == {"judge"}
+    assert set(metrics.loc[metrics["metric"].isin(FEATURE_MEASURES), "features"]) == {"judge"}
     assert set(metrics.loc[metrics["metric"] == "diversity", "parameter"]) == {"ssim", "repeated"}
 
 
@@ -420,7 +422,7 @@ def test_the_judge_of_rows_agrees_with_the_classifiers_own_predictions(tmp_path:
     store = ImageStore(tmp_path)
     judge = build_network("small", 1, FINDINGS, SIDE, 3).eval()
     rows = np.array([30, 2, 2, 17])
-    found = audit.judge_rows(judge, store, rows)
+    found = judge_rows(judge, store, rows)
     np.testing.assert_allclose(found.scores, 1 / (1 + np.exp(-logits(judge, store, rows).astype(float))), atol=1e-6)
     assert found.features.dtype == np.float32
     assert found.images.tolist() == images[rows].tolist()
@@ -428,7 +430,7 @@ def test_the_judge_of_rows_agrees_with_the_classifiers_own_predictions(tmp_path:
     assert found.patients.tolist() == patients[rows].tolist()
     in_parts = judge_images(judge, found.images, found.labels, found.patients, batch=3)
     np.testing.assert_allclose(in_parts.features, found.features, atol=1e-4)
-    controls = audit.judge_controls(judge, found, 0)
+    controls = judge_controls(judge, found, 0)
     assert set(controls) == {"blurred", "noisy"}
     assert controls["blurred"].images.tolist() == blur(found.images).tolist()
 
@@ -437,17 +439,17 @@ def test_controls_are_spoilt_as_they_say(monkeypatch: pytest.MonkeyPatch) -> Non
     image = np.array([[10, 20], [30, 41]], np.uint8)[None, None]
     assert blur(image).tolist() == [[[[25, 25], [25, 25]]]]
     grey = np.full((20, 1, 32, 32), 128, np.uint8)
-    spread = add_noise(grey, np.random.default_rng(0)).astype(float) - 128
-    assert spread.std() == pytest.approx(audit.NOISE, rel=0.02)
+    spread = noised(grey, NOISE, np.random.default_rng(0)).astype(float) - 128
+    assert spread.std() == pytest.approx(NOISE, rel=0.02)
     assert abs(spread.mean()) < 0.5
-    monkeypatch.setattr(audit, "MAXIMUM_IMAGES", 5)
-    rows = audit.thin_rows(np.arange(50, 80), 1)
+    monkeypatch.setattr(preparing, "MAXIMUM_IMAGES", 5)
+    rows = thin_rows(np.arange(50, 80), 1)
     assert (len(set(rows.tolist())), rows.tolist() == sorted(rows), set(rows.tolist()) <= set(range(50, 80))) == (
         5,
         True,
         True,
     )
-    assert audit.thin_rows(np.arange(3), 1).tolist() == [0, 1, 2]
+    assert thin_rows(np.arange(3), 1).tolist() == [0, 1, 2]
 
 
 # The figure

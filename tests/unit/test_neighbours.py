@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from gan_toys import draw_faces
+from synthcohort.audit.judge import noised
 from synthcohort.audit.neighbours import (
     GROUPS,
+    NOISE,
     SPACES,
     Sides,
     equal_sides,
     neighbour_gallery,
     neighbour_metrics,
-    noised,
     thin_patients,
 )
 from synthcohort.audit.utility import METRIC_COLUMNS
@@ -217,7 +218,7 @@ def test_planted_copies_make_the_ratio_fall(tmp_path: Path, judge: Network) -> N
     for share in (0, 150, 300):
         images = draw_faces(300, 1)
         # Of training images that are left after thinning to the 300 held-out ones about half are copied.
-        images[:share] = noised(real.images[: 2 * share : 2], np.random.default_rng(0))
+        images[:share] = noised(real.images[: 2 * share : 2], NOISE, np.random.default_rng(0))
         made = synthetic(tmp_path / f"made{share}", images)
         metrics = neighbour_metrics(KEYS, made, real, selection, judge, STATISTICS, 0)
         ratios.append([one(metrics, "value", space)["value"] for space in SPACES])

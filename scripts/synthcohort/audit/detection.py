@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from torch.optim.swa_utils import update_bn
 
-from synthcohort.audit.neighbours import HELD_OUT, NOISE, noised
+from synthcohort.audit.judge import noised
+from synthcohort.audit.neighbours import HELD_OUT, NOISE
 from synthcohort.audit.utility import combine_metrics
 from synthcohort.classify.networks import build_network, to_input
 from synthcohort.classify.predict import logits
@@ -123,7 +124,7 @@ def detection_metrics(
     comparisons = {
         "value": compare_images(real.images[own], synthetic.images[drawn], own_patients, alone),
         "negative_control": compare_images(before, after, *both),
-        "positive_control": compare_images(before, noised(after, rng), *both),
+        "positive_control": compare_images(before, noised(after, NOISE, rng), *both),
     }
     rows = []
     for role, comparison in comparisons.items():

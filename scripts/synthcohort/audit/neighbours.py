@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from synthcohort.audit.judge import noised
 from synthcohort.audit.utility import combine_metrics
 from synthcohort.audit.vocabulary import GROUPS, SPACES
 from synthcohort.classify.networks import Network, to_input
@@ -69,12 +70,6 @@ def spaces(judge: Network) -> dict[str, Space]:
 
     made = (Space(f"judge ({judge.name})", "cosine", pooled), Space("pixels", "euclidean", lambda images: images))
     return dict(zip(SPACES, made, strict=True))
-
-
-def noised(images: Images, rng: np.random.Generator) -> Images:
-    """Add Gaussian noise of `NOISE` grey levels, rounded and clipped to uint8."""
-    noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(NOISE)
-    return np.rint(images + noise).clip(0, 255).astype(np.uint8)
 
 
 def thin_patients(rows: pd.DataFrame, count: int, rng: np.random.Generator) -> Rows:
@@ -239,7 +234,7 @@ def neighbour_metrics(
         raise UserError("split: a test patient is on two sides, so there is no control; split the cohort again.")
     sides = equal_sides(training, _side(selection, *HELD_OUT), rng)
     copied = rng.permutation(sides.training)[:COPIES]
-    copies = noised(real.images[copied], rng)
+    copies = noised(real.images[copied], NOISE, rng)
     roles = {
         "value": Query(synthetic.images, sides, np.arange(len(synthetic))),
         "positive_control": Query(copies, sides, np.arange(len(copies))),

@@ -242,6 +242,11 @@ def experiments_table(images: CohortImages, experiments: list[Experiment], stati
 
 
 def _common(levels: pd.Series) -> str:
-    sets = [set(text.split(";")) - {""} for text in levels]
-    first = [finding for finding in levels.iloc[0].split(";") if finding]
+    sets = [set(finding_list(text)) for text in levels]
+    first = finding_list(levels.iloc[0])
     return ";".join(finding for finding in first if all(finding in other for other in sets))
+
+
+def finding_list(cell: object) -> list[str]:
+    """Read findings as experiments.csv writes them: names joined by ``;``, a blank cell (NaN once read) for none."""
+    return [] if pd.isna(cell) else [finding for finding in str(cell).split(";") if finding]  # type: ignore[call-overload]

@@ -109,16 +109,16 @@ class ImageStore:
         """Every row of the store."""
         return np.arange(len(self))
 
-    def verify(self) -> None:
-        """Compare each file with the digest in store.json.
+    def verify(self, *names: str) -> None:
+        """Compare the files named, or all where none is, with their digests in store.json.
 
         Raises
         ------
         UserError
             Naming the first file that differs.
         """
-        for name, digest in self.info.digests.items():
-            if file_digest(self.folder / name) != digest:
+        for name in names or self.info.digests:
+            if file_digest(self.folder / name) != self.info.digests[name]:
                 raise UserError(
                     f"image store {self.folder}: {name} does not match its digest in store.json, so it was changed or "
                     "damaged after it was written; delete the store and run again."

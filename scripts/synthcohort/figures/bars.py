@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from synthcohort.cohort.experiments import finding_list
 from synthcohort.core.errors import UserError
 from synthcohort.figures.numbers import NOT_TRAINED, POOLED, TOO_FEW, level_text, verdict, with_replicates
 from synthcohort.figures.style import (
@@ -170,7 +171,7 @@ def averaged_findings(experiments: Mapping[str, pd.DataFrame], experiment: str) 
     """
     averaged = {}
     for cohort, table in experiments.items():
-        row = table.set_index("experiment")["averaged"].fillna("")
+        row = table.set_index("experiment")["averaged"]
         if experiment in row.index:
-            averaged[cohort] = str(row[experiment]).split(";")
+            averaged[cohort] = finding_list(row[experiment])
     return averaged

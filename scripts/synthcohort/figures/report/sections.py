@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from synthcohort.cohort.experiments import finding_list
 from synthcohort.core.config import Study
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.claims import claims
@@ -59,8 +60,7 @@ def experiments_table(cohorts: list[CohortInputs]) -> Table:
     for cohort in cohorts:
         for row in cohort.experiments.to_dict("records"):
             sides = [f"{whole(row[f'{side}_images'])} ({whole(row[f'{side}_patients'])})" for side in SIDES]
-            averaged = "" if pd.isna(row["averaged"]) else str(row["averaged"])
-            count = len([name for name in averaged.split(";") if name])
+            count = len(finding_list(row["averaged"]))
             numbers = [f"{row['resolution']}²", whole(row["combinations"]), *sides, whole(count)]
             rows.append([cohort.info.cohort, row["experiment"], *numbers])
     columns = ["Cohort", "Experiment", "Resolution", "Combinations", *SIDES.values(), "Averaged"]
