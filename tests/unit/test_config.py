@@ -173,3 +173,17 @@ def test_keys_of_one_family_are_refused_for_another(demo: dict) -> None:
     for key, family in (("unconditional_term", "r3-gan"), ("from_scratch", "cpd-gan")):
         demo["generators"] = [{"family": family, key: True}]
         assert f"{key} is a key of" in refusal(demo)
+
+
+def test_pictures_stand_for_a_cohort_at_its_highest_resolution(demo: dict) -> None:
+    demo["cohorts"][0]["published"] = "head"
+    plan = Plan(load_study(demo))
+    assert plan.published == {"head-phantom": "head"}
+    assert plan.standing["chest-phantom"] == {
+        "cohort": "chest-phantom",
+        "experiment": "resolution-032",
+        "source": "r3-gan",
+        "replicate": "r0",
+    }
+    assert set(plan.standing) == set(plan.cohorts)
+    assert len(plan.pictured) == 2 * 2 * 3
