@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthcohort.cohort.experiments import CohortImages, experiments_table
+from synthcohort.cohort.experiments import CohortImages, experiments_table, finding_list
 from synthcohort.cohort.labels import combination_names, mark_normal
 from synthcohort.cohort.split import split_patients, split_table
 from synthcohort.core.config import Statistics, Study
@@ -160,3 +160,8 @@ def test_split_table_counts_images_per_pseudonym() -> None:
     files = pd.DataFrame({"file_id": ["f3", "f1", "f2"], "patient_id": ["DOE", "ROE", "ROE"]})
     table = split_table(index, files, {"DOE": "test", "ROE": "train"})
     assert table.to_dict("list") == {"patient_id": ["x", "y"], "side": ["train", "test"], "images": [2, 1]}
+
+
+def test_findings_are_read_as_they_were_written() -> None:
+    assert finding_list("a;b") == ["a", "b"]
+    assert finding_list("") == finding_list(float("nan")) == []

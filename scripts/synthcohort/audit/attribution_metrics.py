@@ -89,7 +89,13 @@ def map_chosen(network: Network, real: ImageStore, chosen: pd.DataFrame) -> Maps
 
 
 def chosen_masks(real: ImageStore, chosen: pd.DataFrame) -> Images | None:
-    """Lesion masks of the chosen images for their findings, uint8 ``[n, H, W]``; None where the cohort has none."""
+    """Lesion masks of the chosen images for their findings, uint8 ``[n, H, W]``; None where the cohort has none.
+
+    Raises
+    ------
+    UserError
+        When the file of masks does not match its digest.
+    """
     path = real.folder / "masks.npy"
     if path.name not in real.info.digests:
         return None

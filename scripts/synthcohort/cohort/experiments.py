@@ -247,6 +247,6 @@ def _common(levels: pd.Series) -> str:
     return ";".join(finding for finding in first if all(finding in other for other in sets))
 
 
-def finding_list(cell: object) -> list[str]:
+def finding_list(cell: str | float) -> list[str]:
     """Read findings as experiments.csv writes them: names joined by ``;``, a blank cell (NaN once read) for none."""
-    return [] if pd.isna(cell) else [finding for finding in str(cell).split(";") if finding]  # type: ignore[call-overload]
+    return [] if pd.isna(cell) else [finding for finding in str(cell).split(";") if finding]

@@ -115,9 +115,11 @@ class ImageStore:
         Raises
         ------
         UserError
-            Naming the first file that differs.
+            Naming the first file that is missing or differs.
         """
         for name in names or self.info.digests:
+            if not (self.folder / name).is_file():
+                raise UserError(f"image store {self.folder}: {name} is missing; delete the folder and run again.")
             if file_digest(self.folder / name) != self.info.digests[name]:
                 raise UserError(
                     f"image store {self.folder}: {name} does not match its digest in store.json, so it was changed or "
