@@ -8,11 +8,23 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from synthcohort.core.atomic import write_arrays
-from synthcohort.figures.paper import CREDIT, PUBLISHED, draw_paper_figure, legend_handles, paper_table, paper_words
+from synthcohort.figures.paper import (
+    CREDIT,
+    PUBLISHED,
+    draw_paper_figure,
+    draw_paper_panel,
+    hatch_of,
+    legend_handles,
+    paper_table,
+    paper_words,
+)
 from synthcohort.figures.paper_pictures import Run, draw_paper_attribution, draw_paper_neighbours
-from synthcohort.figures.style import SUFFIXES
+from synthcohort.figures.style import SUFFIXES, look
 
 made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "fabricated_study.py")))
 BOTH = {"head-phantom": "head", "chest-phantom": "chest"}
@@ -94,6 +106,40 @@ def test_the_legend_names_what_is_there() -> None:
     assert names == ["trained on real images", "r3-gan", "cpd-gan", "prog-gan", "not trained long enough"]
 
 
+def test_no_two_sources_look_alike() -> None:
+    sources = ["r3-gan", "cpd-gan", "prog-gan", "dp-gan"]
+    sources += [f"{prefix}-{family}" for prefix in ("mix", "pre") for family in sources]
+    looks = {(look(source).color, hatch_of(source)) for source in sources}
+    assert len(looks) == len(sources)
+
+
+def drawn(metrics: pd.DataFrame, axis: str, cohort: str) -> Axes:
+    panel = Figure().subplots()
+    table = paper_table(metrics, axis, {})
+    draw_paper_panel(panel, table[table["cohort"] == cohort], axis)
+    return panel
+
+
+def test_a_source_whose_interval_reaches_chance_is_hollow() -> None:
+    bars = drawn(made_up.metrics(), "resolution", "head-phantom").patches
+    assert len(bars) == 2 * 3  # levels, families
+    hollow = [bar for bar in bars if bar.get_facecolor() == (1, 1, 1, 1)]
+    assert [to_hex(bar.get_edgecolor()).upper() for bar in hollow] == [look("prog-gan").color] * 2
+    assert {bar.get_y() for bar in bars} == {0.5}
+
+
+def test_a_missing_value_is_written_in_its_place() -> None:
+    metrics, numbers = made_up.metrics(), ["value", "ci_low", "ci_high"]
+    lost = (metrics["level"] == "004") & (metrics["cohort"] == "head-phantom")
+    metrics.loc[lost & (metrics["source"] == "cpd-gan"), numbers] = np.nan
+    for cohort, written in (("head-phantom", 1), ("chest-phantom", 0)):
+        panel = drawn(metrics, "classes", cohort)
+        assert [text.get_text() for text in panel.texts] == ["too few test patients"] * written
+        assert len(panel.patches) == 3 * 3 - written
+    metrics.loc[lost, numbers] = np.nan  # nothing has a mean there: said once
+    assert len(drawn(metrics, "classes", "head-phantom").texts) == 1
+
+
 @pytest.mark.parametrize("width", ["one_column", "two_columns"])
 def test_widths_and_bytes(width: str, tmp_path: Path) -> None:
     metrics = made_up.metrics()
@@ -118,7 +164,8 @@ def test_no_mean_is_said_not_drawn(tmp_path: Path) -> None:
 def neighbours(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     arrays = {"synthetic": rng.integers(0, 255, (5, 1, 16, 16), dtype=np.uint8)}
-    for place, group in enumerate(("training", "held_out")):
+    arrays["searched"] = np.array([90, 80, 451])  # training, held out, all training
+    for place, group in enumerate(("training", "held_out", "all_training")):
         arrays[f"judge_{group}"] = rng.integers(0, 255, (5, 4, 1, 16, 16), dtype=np.uint8)
         arrays[f"judge_{group}_distances"] = np.arange(20, dtype=float).reshape(5, 4) / 100 + place
     write_arrays(tmp_path / "neighbours.npz", arrays)
@@ -135,6 +182,9 @@ def test_neighbours_are_the_first_in_their_stored_order(
     expected = (np.arange(20).reshape(5, 4) / 100 + 1)[:rows, :columns]
     np.testing.assert_allclose(one.pivot_table(index="row", columns="rank", values="distance"), expected)
     assert set(table["cohort"]) == set(BOTH)
+    searched = table.drop_duplicates("group").set_index("group")["searched"].to_dict()
+    assert searched == {"all_training": 451, "training": 90, "held_out": 80}
+    assert table[table["group"] == "all_training"].groupby(["cohort", "row"]).size().eq(1).all()
 
 
 @pytest.mark.parametrize("masks", [True, False])

@@ -40,6 +40,8 @@ PUBLISHED = pd.read_csv(Path(__file__).with_name("published.csv"))
 """Mean AUROC digitised from the teaser figure of DuMont Schütte et al. 2021, ± 0.003; real patients, 32²."""
 CREDIT = "published by DuMont Schütte et al. 2021, digitised (± 0.003); real patients, 32²"
 HATCHES = {"cpd-gan": "////", "prog-gan": "....", "dp-gan": "xxxx"}
+PREFIX_HATCHES = {"mix": "|||", "pre": "\\\\\\"}
+"""A mixture has its family's colour: told apart by the hatch alone."""
 GROUP = 0.8
 """Width of the bars of one level; levels are 1 apart."""
 WIDEST = 0.3
@@ -133,7 +135,7 @@ def draw_paper_figure(
     panels = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
     for panel, cohort in zip(panels, cohorts, strict=True):
         rows = table[table["cohort"] == cohort]
-        _draw_panel(panel, rows, axis)
+        draw_paper_panel(panel, rows, axis)
         title_panel(panel, cohort, bool(rows["simulated"].any()))
         if stacked or panel is panels[0]:
             panel.set_ylabel("Mean AUROC\non held-out patients")
@@ -149,10 +151,12 @@ def draw_paper_figure(
     return table[COLUMNS]
 
 
-def _draw_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
+def draw_paper_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
+    """Draw one cohort's rows of `paper_table`, without title."""
     levels = sorted(set(rows["position"]))
     families = [source for source in ordered_sources(rows["source"]) if source != REAL]
     step = min(WIDEST, GROUP / max(1, len(families)))
+    without = _without_mean(rows)
     for mark in rows.to_dict("records"):
         place = levels.index(mark["position"])
         if mark["source"] == REAL:
@@ -160,8 +164,10 @@ def _draw_panel(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
         else:
             shift = step * (families.index(mark["source"]) - (len(families) - 1) / 2)
             _draw_bar(panel, mark, place + shift, 0.88 * step)
-    for level in _without_mean(rows):
-        panel.text(levels.index(level), CHANCE + 0.02, f"{TOO_FEW}\nfor a mean", ha="center", fontsize=5.5, color=GREY)
+            if mark["verdict"] == TOO_FEW and mark["position"] not in without:
+                _write_missing(panel, place + shift)
+    for level in without:
+        _write_missing(panel, levels.index(level))
     panel.axhline(CHANCE, color=GREY, linewidth=0.8, dashes=(4, 3), zorder=1)
     panel.set_xticks(range(len(levels)), [level_text(axis, level) for level in levels])
     panel.tick_params(axis="x", length=0)
@@ -175,14 +181,19 @@ def _without_mean(rows: pd.DataFrame) -> list[int]:
     return [int(level) for level in missing[missing].index]
 
 
+def _write_missing(panel: Axes, x: float) -> None:
+    """Say why there is no bar; upright, as a group may be narrower than the words."""
+    panel.text(x, CHANCE + 0.01, TOO_FEW, rotation=90, ha="center", va="bottom", fontsize=5.5, color=GREY)
+
+
 def _draw_real(panel: Axes, mark: Mapping[Any, Any], place: int) -> None:
     left, right = place - GROUP / 2, place + GROUP / 2
     value = mark["value"]
     if mark["published"]:
         panel.plot(left - 0.02, value, "D", color="black", mfc="white", markersize=3, markeredgewidth=0.7, zorder=5)
     elif mark["replicate"] == POOLED:
-        panel.fill_between([left, right], mark["ci_low"], mark["ci_high"], color=GREY, alpha=0.3, linewidth=0)
-        panel.hlines(value, left, right, "black", linewidth=1.3)
+        panel.fill_between([left, right], mark["ci_low"], mark["ci_high"], color=GREY, alpha=0.3, linewidth=0, zorder=2)
+        panel.hlines(value, left, right, "black", linewidth=1.3, zorder=2)
     else:
         panel.plot(right, value, ".", color="black", alpha=0.6, markersize=2.5)
 
@@ -200,11 +211,19 @@ def _draw_bar(panel: Axes, mark: Mapping[Any, Any], x: float, width: float) -> N
 
 
 def _style_bar(panel: Axes, x: float, value: float, width: float, source: str, hollow: bool) -> None:
-    color, hatch = look(source).color, "" if hollow else HATCHES.get(source, "")
+    color, hatch = look(source).color, "" if hollow else hatch_of(source)
     face = "white" if hollow else color
     (bar,) = panel.bar(x, value - CHANCE, width, CHANCE, facecolor=face, edgecolor=color, linewidth=0.7)
     if hatch:
         bar.set(hatch=hatch, edgecolor="white", linewidth=0)
+
+
+def hatch_of(source: str) -> str:
+    """Give the hatch of a source's bars: its family's, with one more for ``mix-`` and ``pre-``."""
+    prefix, _, family = source.partition("-")
+    if prefix in PREFIX_HATCHES:
+        return PREFIX_HATCHES[prefix] + HATCHES.get(family, "")
+    return HATCHES.get(source, "")
 
 
 def legend_handles(table: pd.DataFrame) -> list[Line2D | Patch]:
@@ -218,7 +237,7 @@ def legend_handles(table: pd.DataFrame) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [Line2D([], [], color="black", linewidth=1.3, label="trained on real images")]
     for source in ordered_sources(table["source"]):
         if source != REAL:
-            hatch = HATCHES.get(source, "")
+            hatch = hatch_of(source)
             edge = "white" if hatch else look(source).color
             handles.append(Patch(facecolor=look(source).color, edgecolor=edge, hatch=hatch, label=source, linewidth=0))
     if (table["verdict"] == NOT_TRAINED).any():
@@ -237,6 +256,8 @@ def paper_words(metrics: pd.DataFrame, axis: str, confidence: float, published: 
         count_sentence(measured),
         simulated_sentence(measured),
     ]
+    if (measured["verdict"] == NOT_TRAINED).any():
+        sentences.append("Hollow bars: not trained long enough, the interval reaches chance.")
     if table["published"].any():
         sentences.append(f"Open diamonds were not measured here: {CREDIT}.")
     title = AXIS_TITLES.get(axis, f"AUROC against {axis}")

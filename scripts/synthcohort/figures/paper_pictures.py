@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from synthcohort.audit.vocabulary import GROUPS as SEARCHED
 from synthcohort.figures.attribution import (
     OUTLINE_ON_IMAGE,
     OUTLINE_ON_MAP,
@@ -29,13 +30,24 @@ OCCLUSION = "occlusion"
 SPACE_BETWEEN = 3 * MM
 NUMBER_HEIGHT = 2.8 * MM
 HEAD = 10 * MM
-FOOT = 8.5 * MM
+LINE = 2.6 * MM
+"""Height of a line of 6 pt text."""
 NEIGHBOURS = {"one_column": 2, "two_columns": 4}
 """Real images shown of each group, by the figure's width."""
 TRIPLETS = {"one_column": 2, "two_columns": 3}
 """Test images side by side, each with two maps."""
 ROWS = {"one_column": 2, "two_columns": 3}
-GROUPS = {"training": "Nearest training images", "held_out": "Nearest held-out images"}
+SEARCHED_WORDS = (
+    "Nearest real images, of as many as named above them. The training images and the held-out ones beside them are "
+    "thinned to one number, so that they can be compared. Below: cosine distance of the judge's features."
+)
+MAPS_WORDS = (
+    "Occlusion. Orange: for the finding; purple: against it (one scale per pair). ρ: rank correlation of the pair."
+)
+OUTLINE_WORDS = " Outlined: the lesion."
+GROUPS = {"all_training": "All training", "training": "Training", "held_out": "Held out"}
+"""Real images searched, from left to right. The last two are of one size, so that their distances can be compared; a
+copy that thinning left out of ``training`` is found in the first."""
 
 
 class Run(NamedTuple):
@@ -65,36 +77,44 @@ def draw_paper_neighbours(runs: Mapping[str, Run], stem: str | Path, width: str)
     Returns
     -------
     pandas.DataFrame
-        What is drawn, as in the CSV: ``cohort``, ``source``, ``row``, ``group``, ``rank``, ``distance`` (cosine),
-        ``simulated``; no identifiers.
+        What is drawn, as in the CSV: ``cohort``, ``source``, ``row``, ``group``, ``searched`` (images in the
+        group), ``rank``, ``distance`` (cosine), ``simulated``; no identifiers.
     """
     shown = NEIGHBOURS[width]
-    total, blocks = _width(width), [1, shown, shown]
+    total, blocks = _width(width), [1, 1, shown, shown]
     cell, lefts = _columns(total, blocks)
     step = cell + NUMBER_HEIGHT + 0.8 * MM
-    height = HEAD + ROWS[width] * step
-    figure, panel = canvas(total, len(runs) * height + FOOT)
+    head = HEAD + LINE
+    height = head + ROWS[width] * step
+    note = wrap(SEARCHED_WORDS, total)
+    figure, panel = canvas(total, len(runs) * height + _foot_height(note))
     drawn = []
     for block, (cohort, run) in enumerate(runs.items()):
         top = block * height
-        _title(panel, lefts[0], top, cohort, run)
-        for left, title in zip(lefts, [run.source, *GROUPS.values()], strict=True):
-            _head(panel, left, top, title)
+        _title(panel, top, cohort, run)
         with np.load(run.arrays) as arrays:
             synthetic = first_channel(arrays["synthetic"])[: ROWS[width]]
-            found = {group: arrays[f"judge_{group}"][:, :shown, 0] for group in GROUPS}
+            most = dict(zip(GROUPS, blocks[1:], strict=True))
+            found = {group: arrays[f"judge_{group}"][:, : most[group], 0] for group in GROUPS}
+            searched = dict(zip(SEARCHED, arrays["searched"].tolist(), strict=True))
             distances = {group: arrays[f"judge_{group}_distances"] for group in GROUPS}
+        counts = [f"of {searched[group]:,}".replace(",", "\u202f") for group in GROUPS]
+        for left, *lines in zip(lefts, ["Synthetic", *GROUPS.values()], [run.source, *counts], strict=True):
+            for line, text in enumerate(lines):
+                panel.text(left, top + HEAD + line * LINE - 0.8 * MM, text, fontsize=6, va="baseline")
         for row, image in enumerate(synthetic):
-            y = top + HEAD + row * step
+            y = top + head + row * step
             place_image(panel, image, lefts[0], y, cell)
             for left, (group, images) in zip(lefts[1:], found.items(), strict=True):
                 for rank, (other, distance) in enumerate(zip(images[row], distances[group][row], strict=False)):
                     x = left + rank * cell * (1 + GAP)
                     place_image(panel, other, x, y, cell)
                     _number(panel, x + cell / 2, y + cell, distance_text(distance))
-                    drawn.append((cohort, run.source, row, group, rank + 1, float(distance), run.simulated))
-    _foot(panel, len(runs) * height, runs, "Below: cosine distance of the judge's features.")
-    table = pd.DataFrame(drawn, columns=["cohort", "source", "row", "group", "rank", "distance", "simulated"])
+                    facts = (row, group, searched[group], rank + 1, float(distance))
+                    drawn.append((cohort, run.source, *facts, run.simulated))
+    _foot(panel, len(runs) * height, runs, note)
+    columns = ["cohort", "source", "row", "group", "searched", "rank", "distance", "simulated"]
+    table = pd.DataFrame(drawn, columns=columns)
     save_figure(figure, table, stem)
     return table
 
@@ -122,11 +142,12 @@ def draw_paper_attribution(runs: Mapping[str, Run], stem: str | Path, width: str
     cell, lefts = _columns(total, [3] * across)
     step = cell + NUMBER_HEIGHT + 4 * MM
     height = HEAD + rows * step
-    figure, panel = canvas(total, len(runs) * height + FOOT)
+    note = wrap(MAPS_WORDS + OUTLINE_WORDS * any(_has_masks(run) for run in runs.values()), total)
+    figure, panel = canvas(total, len(runs) * height + _foot_height(note))
     drawn = []
     for block, (cohort, run) in enumerate(runs.items()):
         top = block * height
-        _title(panel, lefts[0], top, cohort, run)
+        _title(panel, top, cohort, run, f"left map: trained on real images, right: on {run.source} ones")
         with np.load(run.arrays) as arrays:
             chosen = slice(0, across * rows)
             images = first_channel(arrays["images"])[chosen]
@@ -142,8 +163,7 @@ def draw_paper_attribution(runs: Mapping[str, Run], stem: str | Path, width: str
             panel.text(x, y - 0.6 * MM, finding.split(" + ")[0], fontsize=6, va="bottom")
             _number(panel, x + cell * (1.5 + GAP) + cell * 0.5, y + cell, agreement_text(agreement[number]))
             drawn.append((cohort, run.source, number, finding, float(agreement[number]), run.simulated))
-    words = "Each: image (lesion outlined), map of the real-trained and of the synthetic-trained classifier."
-    _foot(panel, len(runs) * height, runs, words)
+    _foot(panel, len(runs) * height, runs, note)
     table = pd.DataFrame(drawn, columns=["cohort", "source", "image", "finding", "agreement", "simulated"])
     save_figure(figure, table, stem)
     return table
@@ -181,21 +201,28 @@ def _triplet(
             place_outline(panel, edges, x + number * cell * (1 + GAP), y, pixel, OUTLINE_ON_MAP)
 
 
-def _title(panel: Axes, x: float, y: float, cohort: str, run: Run) -> None:
-    panel.text(x, y + 3.2 * MM, cohort, fontsize=7, fontweight="bold", va="baseline")
-    if run.simulated:
-        panel.text(x, y + 6 * MM, "simulated patients", fontsize=6, color=GREY, va="baseline")
+def _has_masks(run: Run) -> bool:
+    with np.load(run.arrays) as arrays:
+        return "masks" in arrays
 
 
-def _head(panel: Axes, x: float, y: float, text: str) -> None:
-    panel.text(x, y + HEAD - 0.8 * MM, text, fontsize=6, va="baseline")
+def _title(panel: Axes, y: float, cohort: str, run: Run, note: str = "") -> None:
+    panel.text(0, y + 3.2 * MM, cohort, fontsize=7, fontweight="bold", va="baseline")
+    text = "; ".join(filter(None, ["simulated patients" if run.simulated else "", note]))
+    panel.text(0, y + 6 * MM, text, fontsize=6, color=GREY, va="baseline")
 
 
 def _number(panel: Axes, x: float, y: float, text: str) -> None:
     panel.text(x, y + 0.5 * MM, text, fontsize=6, ha="center", va="top")
 
 
-def _foot(panel: Axes, y: float, runs: Mapping[str, Run], words: str) -> None:
+def _foot_height(note: str) -> float:
+    return (note.count("\n") + 1) * LINE + 5 * MM
+
+
+def _foot(panel: Axes, y: float, runs: Mapping[str, Run], note: str) -> None:
     style: dict[str, Any] = {"fontsize": 6, "color": GREY, "va": "top"}
-    panel.text(0, y, wrap(words, panel.get_xlim()[1]), **style)
-    panel.text(0, y + FOOT - 1.2 * MM, banner(all(run.simulated for run in runs.values())), **BANNER_STYLE)
+    panel.text(0, y + 0.4 * MM, note, **style)
+    panel.text(
+        0, y + _foot_height(note) - 1.2 * MM, banner(all(run.simulated for run in runs.values())), **BANNER_STYLE
+    )
