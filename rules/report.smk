@@ -34,6 +34,7 @@ FIGURES_IN_REPORT = {
     "axes": dict(zip(plan.axes, AXIS_FIGURES)),
     "findings": dict(zip(plan.finest_names, FINDING_FIGURES)),
     "fidelity": dict(zip(plan.axes, FIDELITY_FIGURES)),
+    "paper": {axis: f"{FIGURES}/paper-{axis}-two-columns" for axis in plan.axes},
     "training": dict(zip(plan.trainings, TRAINING_FIGURES)),
     "cohorts": {cohort: COHORT_FIGURE.format(cohort=cohort) for cohort in plan.cohorts},
     **{

@@ -37,6 +37,8 @@ def main(snakemake):
         cohorts=cohorts,
         axis_figures=given["axes"],
         finding_figures=given["findings"],
+        paper_figures=given["paper"],
+        published=plan.published,
         fidelity_figures=given["fidelity"],
         neighbours_figures={
             (space, *subject): given[f"neighbours_{space}"][name]

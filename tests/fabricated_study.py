@@ -17,6 +17,7 @@ from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.bars import averaged_findings, draw_finding_figure
 from synthcohort.figures.curves import draw_training_figure
 from synthcohort.figures.gallery import draw_cohort_figure, draw_gallery_figure
+from synthcohort.figures.paper import draw_paper_figure
 from synthcohort.figures.report import CohortInputs, ReportInputs, read_benchmarks
 from synthcohort.figures.report.generators import GeneratorRun
 from synthcohort.figures.samples import draw_samples_figure
@@ -302,6 +303,7 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
         sheets[cohort] = internal / f"cohort-{cohort}"
     for axis in LEVELS:
         draw_axis_figure(table, axis, figures / axis)
+        draw_paper_figure(table, axis, figures / f"paper-{axis}", "two_columns", {"head-phantom": "head"})
     averaged = averaged_findings({item.info.cohort: item.experiments for item in cohorts}, "resolution-032")
     draw_finding_figure(table, "resolution-032", figures / "findings", averaged, HEAD | CHEST)
     plan = Plan(study())
@@ -326,6 +328,8 @@ def report_inputs(folder: Path, **changes: Any) -> ReportInputs:
         "metrics": table,
         "cohorts": cohorts,
         "axis_figures": {axis: figures / axis for axis in LEVELS},
+        "paper_figures": {axis: figures / f"paper-{axis}" for axis in LEVELS},
+        "published": {"head-phantom": "head"},
         "finding_figures": {"resolution-032": figures / "findings"},
         "training_figures": {
             ("chest-phantom", axis): figures / f"training-{axis}" for axis in ("resolution", "samples")

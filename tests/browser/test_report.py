@@ -97,7 +97,8 @@ def test_nothing_leaves_the_window_sideways(page: Page) -> None:
 def test_every_image_shows_and_is_described(page: Page) -> None:
     page.wait_for_function("[...document.images].every(image => image.complete)")
     images = page.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
-    assert len(images) == 3 + 1 + 2 + 2 + 3 + 2  # axes, findings, galleries, cohorts, samples, training
+    # Axes, the same as in the paper, findings, galleries, cohorts, samples, training.
+    assert len(images) == 3 + 3 + 1 + 2 + 2 + 3 + 2
     assert all(width > 0 and len(alt) > 20 for width, alt in images)
 
 

@@ -41,16 +41,21 @@ def axis_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
             f"Hollow marks: not trained long enough, the interval reaches chance ({', '.join(untrained)})."
         )
     sentences.append(simulated_sentence(table))
-    means = table[(table["finding"] == "mean") & (table["replicate"] == POOLED)].dropna(subset="value")
+    means = table[(table["finding"] == "mean") & (table["replicate"] == POOLED)]
+    title = AXIS_TITLES.get(axis, f"AUROC against {axis}")
+    return Words(title, _join(sentences), f"Line chart of mean AUROC against {axis}. {values_text(means, axis)}")
+
+
+def values_text(means: pd.DataFrame, axis: str) -> str:
+    """Write the values of each cohort and source at every level, for those who cannot see them."""
     lines = []
-    for (cohort, source), rows in means.groupby(["cohort", "source"], sort=False):
+    for (cohort, source), rows in means.dropna(subset="value").groupby(["cohort", "source"], sort=False):
         points = [
             f"{value:.2f} at {level_text(axis, position)}"
             for position, value in sorted(zip(rows["position"], rows["value"], strict=True))
         ]
         lines.append(f"{cohort}, {source}: {', '.join(points)}")
-    title = AXIS_TITLES.get(axis, f"AUROC against {axis}")
-    return Words(title, _join(sentences), f"Line chart of mean AUROC against {axis}. {'; '.join(lines)}.")
+    return "; ".join(lines) + "."
 
 
 def finding_words(metrics: pd.DataFrame, experiment: str, confidence: float, averaged: Averaged) -> Words:

@@ -12,7 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from synthcohort.core.experiment import REAL
-from synthcohort.figures.captions import AXIS_TITLES, Words, count_sentence, interval_sentence, simulated_sentence
+from synthcohort.figures.captions import (
+    AXIS_TITLES,
+    Words,
+    count_sentence,
+    interval_sentence,
+    simulated_sentence,
+    values_text,
+)
 from synthcohort.figures.numbers import (
     AXIS_LABELS,
     NOT_TRAINED,
@@ -261,4 +268,5 @@ def paper_words(metrics: pd.DataFrame, axis: str, confidence: float, published: 
     if table["published"].any():
         sentences.append(f"Open diamonds were not measured here: {CREDIT}.")
     title = AXIS_TITLES.get(axis, f"AUROC against {axis}")
-    return Words(title, " ".join(filter(None, sentences)), f"Bar chart of mean AUROC against {axis}. The CSV holds it.")
+    values = values_text(measured[measured["replicate"] == POOLED], axis)
+    return Words(title, " ".join(filter(None, sentences)), f"Bar chart of mean AUROC against {axis}. {values}")

@@ -15,6 +15,7 @@ from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
 from synthcohort.figures.fidelity import fidelity_words
 from synthcohort.figures.neighbours import neighbours_words
+from synthcohort.figures.paper import paper_words
 from synthcohort.figures.report import fidelity, sections
 from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
@@ -74,6 +75,10 @@ def build_report(inputs: ReportInputs) -> str:
         results=sections.results_table(inputs.metrics),
         claims=sections.claims_table(inputs.metrics),
         main_figures=_axis_figures(inputs) + _finding_figures(inputs),
+        paper_figures=[
+            _show(stem, paper_words(inputs.metrics, axis, confidence, inputs.published), ".svg")
+            for axis, stem in inputs.paper_figures.items()
+        ],
         picture_figures=_picture_figures(inputs) if inputs.internal else [],
         unfolded=len(inputs.cohorts),
         fidelity_figures=[

@@ -66,6 +66,10 @@ class ReportInputs:
         Axis → stem.
     finding_figures : mapping
         Experiment → stem.
+    paper_figures : mapping
+        Axis → stem.
+    published : mapping
+        Cohort → whose published values are laid over its paper figures.
     fidelity_figures : mapping
         Axis → stem.
     neighbours_figures : mapping
@@ -97,6 +101,8 @@ class ReportInputs:
     cohorts: list[CohortInputs]
     axis_figures: Mapping[str, Path]
     finding_figures: Mapping[str, Path] = field(default_factory=dict)
+    paper_figures: Mapping[str, Path] = field(default_factory=dict)
+    published: Mapping[str, str] = field(default_factory=dict)
     fidelity_figures: Mapping[str, Path] = field(default_factory=dict)
     neighbours_figures: Mapping[tuple[str, str, str, str], Path] = field(default_factory=dict)
     attribution_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
