@@ -76,6 +76,8 @@ rule train_stage:
         stage="[0-9]{3}",
     conda:
         CONDA
+    # The longest chain of a study: what begins last would end alone.
+    priority: 1
     threads: study.threads * study.processes
     resources:
         mem_mb=3000,
