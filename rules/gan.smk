@@ -74,10 +74,10 @@ rule train_stage:
     wildcard_constraints:
         source="|".join(plan.growing) or "(?!)",
         stage="[0-9]{3}",
-    conda:
-        CONDA
     # The longest chain of a study: what begins last would end alone.
     priority: 1
+    conda:
+        CONDA
     threads: study.threads * study.processes
     resources:
         mem_mb=3000,
