@@ -18,8 +18,8 @@ from synthcohort.audit.detection import (
     match_labels,
 )
 from synthcohort.audit.judge import noised
-from synthcohort.audit.neighbours import NOISE
 from synthcohort.audit.utility import METRIC_COLUMNS
+from synthcohort.audit.vocabulary import NOISE
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
@@ -193,9 +193,9 @@ def test_too_few_patients_are_refused(tmp_path: Path, marked: Comparison) -> Non
 def test_noise_has_the_stated_size_and_stays_bytes() -> None:
     grey = np.full((50, 1, 16, 16), 128, np.uint8)
     noise = noised(grey, NOISE, np.random.default_rng(0)).astype(float) - 128
-    assert noise.std() == pytest.approx(8, rel=0.03)
-    assert abs(noise.mean()) < 0.2
+    assert noise.std() == pytest.approx(25, rel=0.03)
+    assert abs(noise.mean()) < 0.6
     for end in (0, 255):
         noise = noised(np.full((9, 1, 8, 8), end, np.uint8), NOISE, np.random.default_rng(0))
         assert noise.dtype == np.uint8
-        assert abs(noise.astype(int) - end).max() < 50
+        assert abs(noise.astype(int) - end).max() < 150

@@ -11,8 +11,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch.optim.swa_utils import update_bn
 
 from synthcohort.audit.judge import noised
-from synthcohort.audit.neighbours import HELD_OUT, NOISE
+from synthcohort.audit.neighbours import HELD_OUT
 from synthcohort.audit.utility import combine_metrics
+from synthcohort.audit.vocabulary import NOISE
 from synthcohort.classify.networks import build_network, to_input
 from synthcohort.classify.predict import logits
 from synthcohort.classify.training import Training

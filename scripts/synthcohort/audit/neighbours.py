@@ -27,7 +27,7 @@ from synthcohort.measures.neighbours import (
 
 HELD_OUT = ("valid", "test")
 NOISE = 8.0
-"""Standard deviation of the positive controls' noise, in grey levels of 255."""
+"""Standard deviation of the positive control's noise, of 255 grey levels: a copy that is still plainly one."""
 COPIES = 500
 """Noised training images that are enough for the positive control."""
 

@@ -3,7 +3,7 @@
 BLURRED, NOISY, REPEATED, SHUFFLED = "blurred", "noisy", "repeated", "shuffled"
 """Parameters of fidelity's ceilings: what was done to real images."""
 NOISE = 25.0
-"""Standard deviation of fidelity's noisy control, of 255 grey levels."""
+"""Standard deviation of the noisy control of fidelity and of machine detection, of 255 grey levels."""
 GROUPS = ("training", "held_out", "all_training")
 """Real images among which neighbours are sought."""
 SPACES = ("judge", "pixels")

@@ -208,9 +208,10 @@ def interval_sentence(metrics: pd.DataFrame, confidence: float) -> str:
 
 def count_sentence(table: pd.DataFrame) -> str:
     """Say how many test patients stand behind the numbers."""
-    if table.empty:
+    counts = table.loc[table["value"].notna(), "n"]
+    if counts.empty:
         return ""
-    low, high = int(table["n"].min()), int(table["n"].max())
+    low, high = int(counts.min()), int(counts.max())
     return f"n = {low} test patients." if low == high else f"n = {low} to {high} test patients."
 
 

@@ -31,7 +31,7 @@ PANELS = {
     "frechet_distance": Panel("Fréchet distance", "↓", 0, None, SPOILT),
     "kid": Panel("KID", "↓", None, None, SPOILT),
     "sliced_wasserstein": Panel("Sliced Wasserstein", "↓", 0, None, SPOILT),
-    "label_fidelity": Panel("Label fidelity, AUROC", "↑", None, 1, (SHUFFLED,)),
+    "label_fidelity": Panel("Label fidelity", "↑", None, 1, (SHUFFLED,)),
     "diversity": Panel("Similarity", "≈", None, 1, (REPEATED,)),
     "precision": Panel("Precision", "↑", 0, 1, SPOILT),
     "density": Panel("Density", "↑", 0, None, SPOILT),
@@ -229,7 +229,8 @@ def _draw_legend(panel: Axes, families: list[str]) -> None:
 
 SETS_SENTENCE = (
     "Synthetic images beside held-out real ones, in the features and predictions of the judge, a classifier of real "
-    "images that no generator learns from; sliced Wasserstein distance and similarity in pixels."
+    "images that no generator learns from; sliced Wasserstein distance and similarity in pixels. Label fidelity: the "
+    "judge’s AUROC for the labels that images were drawn for."
 )
 DIRECTION_SENTENCE = (
     "Similarity is of pairs of images with the same labels: higher means less varied, and it should be that of real "

@@ -11,7 +11,7 @@ KEYS = ["cohort", "experiment", "source", "replicate"]
 DETECTION_NOTE = (
     "A small network learns to tell held-out real images from synthetic ones with the same labels, and is tested on "
     "patients and images that it has not seen. AUROC 0.5: it cannot; 1: always. Controls: held-out against training "
-    "images, both real, and the same with noise. It says what a machine finds, not what a reader would."
+    "images, both real, and the same with noise (σ = 25 of 255). It says what a machine finds, not what a reader would."
 )
 NEIGHBOUR_NOTE = (
     "Median over all synthetic images of the distance to the nearest training image, divided by that to the nearest "
