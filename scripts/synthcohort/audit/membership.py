@@ -1,0 +1,211 @@
+"""Who is attacked, with what an attacker knows, and synthetic samples whose membership is known: the controls."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.ndimage import shift
+
+from synthcohort.audit.detection import match_labels
+from synthcohort.audit.judge import noised
+from synthcohort.audit.neighbours import NOISE, Rows, Space, equal_sides, spaces
+from synthcohort.audit.privacy_vocabulary import CALIBRATED, CLOSEST_RECORD, DENSITY_RATIO, THIRD_GROUP
+from synthcohort.audit.vocabulary import SPACES
+from synthcohort.classify.networks import Network
+from synthcohort.core.errors import TooFewImagesError, UserError
+from synthcohort.core.store import Images, ImageStore
+from synthcohort.measures.attack_scores import calibrated_distance, closest_record, density_ratio
+from synthcohort.measures.attacks import Scores
+from synthcohort.measures.fidelity import patient_groups
+from synthcohort.measures.neighbours import in_blocks
+
+PIXELS = SPACES[1]
+LIMIT = 10_000
+"""Members at most, and images that densities are estimated from: a rate of 0.1 % can just be resolved."""
+MEMORY = 2**30
+"""Bytes of replayed images at most."""
+FEWEST = 10
+"""Images of each group at least."""
+PIXEL_SIDE = 32
+"""Pixels are compared at this side at most: larger images are averaged, which a shift by a pixel changes little."""
+
+
+class Groups(NamedTuple):
+    """Rows of the cohort's store by what the attacker makes of them; no patient is in two groups."""
+
+    members: Rows
+    """Images that the generator was trained on."""
+    non_members: Rows
+    """Test images; entry i has the labels of member i."""
+    reference: Rows
+    """Images that tell the attacker what the population looks like: half of the validation patients."""
+    third: Rows
+    """Images of the other half, which a control replays."""
+
+    @property
+    def candidates(self) -> Rows:
+        """Images that the attacker holds: members, then non-members."""
+        return np.concatenate([self.members, self.non_members])
+
+
+class Sample(NamedTuple):
+    """Synthetic images: a generator's, or a control's."""
+
+    role: str
+    control: str
+    images: Images
+    groups: NDArray[Any]
+    """``[N]``: who is resampled together."""
+
+
+def audit_spaces(judge: Network) -> list[Space]:
+    """Judge's features and pixels, as `neighbours.spaces` has them, pixels at `PIXEL_SIDE` at most."""
+    judged, pixels = spaces(judge).values()
+    return [judged, pixels._replace(vectors=average_down)]
+
+
+def average_down(images: Images) -> Images:
+    """Average uint8 images ``[n, C, H, W]`` to `PIXEL_SIDE`, rounded, where they are larger."""
+    factor = max(1, images.shape[-1] // PIXEL_SIDE)
+    if factor == 1:
+        return np.asarray(images)
+    side = images.shape[-1] // factor
+    return np.rint(images.reshape(*images.shape[:2], side, factor, side, factor).mean((3, 5))).astype(np.uint8)
+
+
+def space_vectors(space: Space, images: Images, rows: Rows | None = None) -> NDArray[Any]:
+    """Vectors of images of a store, or of some of its rows, which are read block by block."""
+    return np.concatenate([space.vectors(block) for block in in_blocks(images, rows)])
+
+
+def choose_groups(real: ImageStore, selection: pd.DataFrame, rng: np.random.Generator) -> Groups:
+    """Choose who is attacked.
+
+    Members and non-members have the same label combinations equally often. They are drawn from as many images of whole
+    patients on both sides, so that patients of both kinds have about as many images; otherwise the highest score of a
+    patient would tell how many images there are.
+
+    Parameters
+    ----------
+    real : ImageStore
+        The cohort.
+    selection : pandas.DataFrame
+        The experiment's rows of `real`: ``row``, ``patient_id``, ``side`` (train, valid or test).
+    rng : numpy.random.Generator
+        Makes the choices; patients' names do not matter.
+
+    Returns
+    -------
+    Groups
+
+    Raises
+    ------
+    UserError
+        When a patient is on two sides, or a side is empty.
+    TooFewImagesError
+        When a group has fewer than `FEWEST` images.
+    """
+    train, valid, test = (selection[selection["side"] == side] for side in ("train", "valid", "test"))
+    if set(valid["patient_id"]) & {*train["patient_id"], *test["patient_id"]}:
+        raise UserError("split: a patient is on two sides, so privacy cannot be audited; split the cohort again.")
+    sides = equal_sides(train, test, rng)
+    limit = min(LIMIT, MEMORY // real.images[0].nbytes)
+    members, non_members = match_labels(real.labels, sides.training, real.labels, sides.held_out, limit, rng)
+    half = patient_groups(valid["patient_id"], 2, rng)
+    reference, third = (valid["row"].to_numpy()[half == number] for number in (0, 1))
+    groups = Groups(members, non_members, reference, third)
+    for name, rows in groups._asdict().items():
+        if len(rows) < FEWEST:
+            raise TooFewImagesError(
+                f"split: the privacy audit needs {FEWEST} images in each of its groups, and there are {len(rows)} "
+                f"{name.replace('_', '-')} ones; use more patients."
+            )
+    return groups
+
+
+def audited_samples(
+    synthetic: ImageStore, real: ImageStore, selection: pd.DataFrame, groups: Groups, rng: np.random.Generator
+) -> list[Sample]:
+    """Put a generator's sample beside those of two "generators" that replay real images.
+
+    The first replays training images, members first and as many others as memory allows: every attack must catch it.
+    The second replays patients whom nobody attacks: no attack may.
+    """
+    training = selection.loc[selection["side"] == "train", "row"].to_numpy()
+    others = rng.permutation(np.setdiff1d(training, groups.members))
+    limit = min(LIMIT, MEMORY // real.images[0].nbytes)
+    replayed = np.concatenate([groups.members, others])[: max(limit, len(groups.members))]
+    patients = selection.set_index("row")["patient_id"]
+
+    def replayed_sample(role: str, control: str, rows: Rows) -> Sample:
+        return Sample(role, control, replay(real.images, rows, rng), patients.loc[rows].to_numpy())
+
+    return [
+        Sample("value", "", synthetic.images, np.arange(len(synthetic))),
+        replayed_sample("positive_control", "", replayed),
+        replayed_sample("negative_control", THIRD_GROUP, groups.third),
+    ]
+
+
+def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
+    """Repeat images as a generator would that knows nothing else, with noise and shifted by up to a pixel each way.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8 ``[N, C, H, W]``, may be memory-mapped.
+    rows : numpy.ndarray
+        int64 ``[n]``: which of them.
+    rng : numpy.random.Generator
+        Draws shifts, uniform and bilinear, and noise (`NOISE`).
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``[n, C, H, W]``.
+    """
+
+    def moved(block: Images) -> NDArray[np.float32]:
+        moves = rng.uniform(-1, 1, (len(block), 2))
+        return np.stack(
+            [
+                shift(image, (0, *move), np.float32, order=1, mode="nearest")
+                for image, move in zip(block, moves, strict=True)
+            ]
+        )
+
+    return np.concatenate([noised(moved(block), NOISE, rng) for block in in_blocks(images, rows)])
+
+
+class Candidates:
+    """Images that an attacker holds, and a reference, as vectors of one space.
+
+    Parameters
+    ----------
+    space : Space
+        What distances are measured in.
+    real : ImageStore
+        The cohort.
+    groups : Groups
+        Who is attacked.
+    """
+
+    def __init__(self, space: Space, real: ImageStore, groups: Groups) -> None:
+        self.space = space
+        self.vectors = space_vectors(space, real.images, groups.candidates)
+        self.reference = space_vectors(space, real.images, groups.reference)
+        self.closest_in_reference = closest_record(self.vectors, self.reference, space.metric)
+
+    def attack(self, synthetic: NDArray[Any], rng: np.random.Generator) -> Iterator[tuple[str, Scores]]:
+        """Attack a synthetic sample's vectors in every way that needs nothing more; scores ``[candidates]``.
+
+        Densities are estimated from features alone, and from `LIMIT` synthetic images at most, chosen at random.
+        """
+        closest = closest_record(self.vectors, synthetic, self.space.metric)
+        yield CLOSEST_RECORD, closest
+        yield CALIBRATED, calibrated_distance(closest, self.closest_in_reference)
+        if self.space.name != PIXELS:
+            thinned = synthetic[np.sort(rng.permutation(len(synthetic))[:LIMIT])]
+            yield DENSITY_RATIO, density_ratio(self.vectors, thinned, self.reference)

@@ -1,0 +1,157 @@
+"""What a synthetic cohort gives away about the patients that its generator was trained on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthcohort.audit.copies import CopySearch
+from synthcohort.audit.membership import (
+    Candidates,
+    Groups,
+    audit_spaces,
+    audited_samples,
+    choose_groups,
+    space_vectors,
+)
+from synthcohort.audit.neighbours import Arrays, Rows
+from synthcohort.audit.privacy_vocabulary import HALVES, IMAGE, PATIENT, attack_parameter
+from synthcohort.audit.utility import combine_metrics
+from synthcohort.classify.networks import Network
+from synthcohort.core.config import Statistics
+from synthcohort.core.store import ImageStore
+from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, patient_scores
+from synthcohort.measures.fidelity import patient_groups
+
+UNRESOLVED = Estimate(np.nan, np.nan, np.nan)
+
+Row = dict[str, Any]
+Scorer = Callable[[Rows], Scores]
+"""An attack that knows more than the synthetic cohort: scores rows of the cohort's store, higher for members."""
+
+
+def privacy_audit(
+    keys: Mapping[str, str],
+    synthetic: ImageStore,
+    real: ImageStore,
+    selection: pd.DataFrame,
+    judge: Network,
+    statistics: Statistics,
+    seed: int,
+    scorers: Mapping[str, Scorer] | None = None,
+) -> tuple[Arrays, pd.DataFrame]:
+    """Attack a synthetic cohort, look for copies in it, and do the same to controls whose answer is known.
+
+    Parameters
+    ----------
+    keys : mapping
+        ``study``, ``cohort``, ``experiment``, ``axis``, ``level``, ``source`` and ``replicate``.
+    synthetic : ImageStore
+        A sample.
+    real : ImageStore
+        The cohort.
+    selection : pandas.DataFrame
+        The experiment's rows of `real`: ``row``, ``patient_id``, ``side`` (train, valid or test).
+    judge : Network
+        A classifier that the generator's training did not use.
+    statistics : Statistics
+        Resamples and level of the intervals.
+    seed : int
+        Of every choice, the controls and the resamples.
+    scorers : mapping of str to callable, optional
+        Attacks by what an attacker may have beside the synthetic cohort, such as the discriminator, by name.
+
+    Returns
+    -------
+    arrays : dict of numpy.ndarray
+        The closest pairs, see `CopySearch.pairs`, as ``{judge or pixels}_{role}_{key}``. Shows training patients.
+    table : pandas.DataFrame
+        Rows of metrics.parquet; ``features`` says what attacker or measure looked at.
+
+        ``attack_auroc`` and ``attack_tpr`` (true positive rate at the false positive rates in `attacks.RATES`) of each
+        attack, on images and on patients; ``parameter`` is made by `attack_parameter`. `n` is the number of
+        non-members, on which it depends whether a rate can be resolved; where it cannot, ``value`` is NaN.
+
+        ``authenticity``, and of features ``alpha_precision`` and ``beta_recall``, see `measures.authenticity`; `n` is
+        the number of synthetic images.
+
+        Role ``value``: of the sample; members are training images, non-members test images with the same labels.
+        ``positive_control``: of a sample that replays training images. ``negative_control``: of one that replays other
+        patients' images (`THIRD_GROUP`), and of one half of the non-members against the other half (`HALVES`), which no
+        attack can tell apart. The judge was trained on the training patients: what its features give away of them
+        without any generator shows in `THIRD_GROUP`.
+
+    Raises
+    ------
+    UserError
+        When a patient is on two sides, or a side is empty.
+    TooFewImagesError
+        When there are too few images to attack.
+    """
+    rng = np.random.default_rng(seed)
+    groups = choose_groups(real, selection, rng)
+    samples = audited_samples(synthetic, real, selection, groups, rng)
+    attacks = _Attacks(selection, groups, statistics, rng)
+    rows: list[Row] = []
+    arrays: Arrays = {}
+    for space in audit_spaces(judge):
+        candidates = Candidates(space, real, groups)
+        search = CopySearch(candidates, real, selection[selection["side"] == "train"])
+        for sample in samples:
+            vectors = space_vectors(space, sample.images)
+            common = {"features": space.name, "role": sample.role}
+            for name, scores in candidates.attack(vectors, rng):
+                rows += [{**common, **row} for row in attacks.measure(name, scores, sample.control)]
+                if sample.role == "value":
+                    rows += [{"features": space.name, **row} for row in attacks.control(name, scores)]
+            copies = search.closest(sample, vectors, rng)
+            for metric, count, estimate in search.copy_measures(copies, statistics, rng):
+                rows.append({**common, **_row(metric, sample.control, estimate, count)})
+            name = f"{space.name.split()[0]}_{sample.role}"
+            arrays |= {f"{name}_{key}": array for key, array in search.pairs(copies).items()}
+    for name, scorer in (scorers or {}).items():
+        scores = scorer(groups.candidates)
+        rows += [{"features": name, "role": "value", **row} for row in attacks.measure(name, scores)]
+        rows += [{"features": name, **row} for row in attacks.control(name, scores)]
+    shared = {**keys, "finding": "", "simulated": real.info.simulated}
+    return arrays, combine_metrics([pd.DataFrame([{**shared, **row} for row in rows])])
+
+
+class _Attacks:
+    """Turns the candidates' scores into rows."""
+
+    def __init__(
+        self, selection: pd.DataFrame, groups: Groups, statistics: Statistics, rng: np.random.Generator
+    ) -> None:
+        self.patients = selection.set_index("row").loc[groups.candidates, "patient_id"].to_numpy()
+        self.members = np.repeat([True, False], [len(groups.members), len(groups.non_members)])
+        self.statistics, self.rng = statistics, rng
+        self.half = patient_groups(self.patients[~self.members], 2, rng) == 0
+
+    def measure(self, attack: str, scores: Scores, control: str = "") -> Iterator[Row]:
+        """Rows of an attack on members."""
+        yield from self._rows(attack, control, scores, self.members, self.patients)
+
+    def control(self, attack: str, scores: Scores) -> Iterator[Row]:
+        """Rows of the same attack where one half of the non-members stands for members."""
+        others = ~self.members
+        for row in self._rows(attack, HALVES, scores[others], self.half, self.patients[others]):
+            yield {**row, "role": "negative_control"}
+
+    def _rows(
+        self, attack: str, control: str, scores: Scores, members: NDArray[np.bool_], patients: NDArray[Any]
+    ) -> Iterator[Row]:
+        known = (scores, members, patients)
+        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*known))):
+            found = evaluate_attack(*decided, self.statistics.bootstrap, self.statistics.confidence, self.rng)
+            yield _row("attack_auroc", attack_parameter(attack, unit, control), found.auroc, found.non_members)
+            for rate, estimate in found.true_positive_rates.items():
+                parameter = attack_parameter(attack, unit, control, rate)
+                yield _row("attack_tpr", parameter, estimate or UNRESOLVED, found.non_members)
+
+
+def _row(metric: str, parameter: str, estimate: Estimate, n: int) -> Row:
+    value, low, high = estimate
+    return {"metric": metric, "parameter": parameter, "value": value, "ci_low": low, "ci_high": high, "n": n}

@@ -1,0 +1,32 @@
+"""Words of the privacy audit that figures and the gate read; nothing is imported, so that reading them loads no torch."""
+
+CLOSEST_RECORD, CALIBRATED, DENSITY_RATIO = "closest_record", "calibrated_distance", "density_ratio"
+"""Attacks on a synthetic cohort, see `measures.attack_scores`."""
+DISCRIMINATOR, SHADOWS = "discriminator", "shadow_generators"
+"""Attacks that need more than the synthetic cohort: the training's discriminator (LOGAN), shadow generators (LiRA)."""
+IMAGE, PATIENT = "image", "patient"
+"""What an attacker decides about."""
+THIRD_GROUP, HALVES = "third_group", "halves"
+"""Negative controls: replayed patients who are neither members nor attacked; non-members against each other."""
+CAUGHT = 0.95
+"""AUROC that an attack must reach on the positive control, replayed training images."""
+CHANCE_MARGIN = 0.1
+"""How far from 0.5 the AUROC on a negative control may lie where a hundred patients or more are attacked."""
+
+
+def attack_parameter(attack: str, unit: str, control: str = "", rate: float | None = None) -> str:
+    """Name one figure of an attack in the column ``parameter``: ``closest_record/patient``, ``…/halves/0.01``.
+
+    Parameters
+    ----------
+    attack : str
+        An attack's name.
+    unit : str
+        `IMAGE` or `PATIENT`.
+    control : str
+        Which negative control, elsewhere empty.
+    rate : float, optional
+        The false positive rate of a true positive rate.
+    """
+    parts = [attack, unit, control, "" if rate is None else f"{rate:g}"]
+    return "/".join(part for part in parts if part)
