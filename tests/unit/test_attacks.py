@@ -1,4 +1,4 @@
-"""How well an attack works: hand-computed rates, ties, patients, and intervals that hold the truth as often as they say."""
+"""How well an attack works: hand-computed rates, ties, patients, and intervals that hold the truth often enough."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Copies and the support of real images: hand-computed, and what theory says of draws that owe nothing to each other."""
+"""Copies, and the support of real images: hand-computed, and what theory says of independent draws."""
 
 import numpy as np
 import pytest
@@ -61,11 +61,11 @@ def test_hand_computed_precision() -> None:
     precision, recall = support_curves(real, np.zeros((20, 1)))
     assert (precision == 1).all(), "the centre is in every support"
     assert support_measures(real, np.zeros((20, 1)))["alpha_precision"] == pytest.approx(0)
-    # 0 is within the fifth nearest neighbour's distance of -3 … 3, which is 3, 3, 3 and so on: ±4 and ±5 reach 4, 5 far.
+    # 0 is as near as the fifth nearest of everybody: that is 3 away from -3 … 3, 4 from ±4, 5 from ±5.
     assert (recall == 1).all()
     outside, missed = support_curves(real, np.full((20, 1), 5.5))
     assert (outside == 0).all()
-    # Fifth nearest: 3 for -2 … 2, 3 for ±3, 4 for ±4, 5 for ±5; 5.5 is that near to 3 (2.5), 4 and 5 alone.
+    # 5.5 is that near to 3, 4 and 5 alone.
     assert (missed == 3 / 11).all()
 
 
@@ -76,7 +76,8 @@ def test_what_a_bad_generator_lacks() -> None:
     good = rng.normal(size=(600, 8)) * 3 + 5
     collapsed = real.mean(axis=0) + 0.1 * rng.normal(size=(600, 8))
     noisy = good + 6 * rng.normal(size=(600, 8))
-    base, one, wide = (support_measures(axes.transform(real), axes.transform(set_)) for set_ in (good, collapsed, noisy))
+    sets = (good, collapsed, noisy)
+    base, one, wide = (support_measures(axes.transform(real), axes.transform(made)) for made in sets)
     assert one["beta_recall"] < base["beta_recall"] - 0.3
     assert one["alpha_precision"] < 0.2, "all samples lie in the middle, far more than a share α in the α-support"
     assert wide["alpha_precision"] < base["alpha_precision"] - 0.3

@@ -1,4 +1,4 @@
-"""Whether synthetic images are copies of training images, and the closest pairs to look at. What is shown is internal."""
+"""Whether synthetic images are copies of training images, and the closest pairs to look at, which are internal."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -37,7 +37,7 @@ def load_discriminator(folder: Path, device: torch.device) -> nn.Module:
     try:
         discriminator.load_state_dict({name: value for name, value in weights.items() if name in own})
     except RuntimeError as error:
-        raise UserError("discriminator.safetensors does not fit generator.json ; train this generator again.") from error
+        raise UserError("discriminator.safetensors does not fit generator.json; train the generator again.") from error
     return place(discriminator, device).eval().requires_grad_(False)
 
 

@@ -1,4 +1,4 @@
-"""Words of the privacy audit that figures and the gate read; nothing is imported, so that reading them loads no torch."""
+"""Words of the privacy audit that figures and the gate read; nothing is imported, so that torch is not loaded."""
 
 CLOSEST_RECORD, CALIBRATED, DENSITY_RATIO = "closest_record", "calibrated_distance", "density_ratio"
 """Attacks on a synthetic cohort, see `measures.attack_scores`."""

@@ -103,7 +103,7 @@ def density_ratio(candidates: Vectors, synthetic: Vectors, reference: Vectors) -
 
 
 def likelihood_ratio(scores: ArrayLike, shadow_scores: ArrayLike, shadow_members: ArrayLike) -> Scores:
-    """Likelihood of each image's score if it was a member, over that if it was not, learnt from shadow generators (LiRA).
+    """Likelihood of each score if its image was a member, over that if not, learnt from shadow generators (LiRA).
 
     Each image's scores under shadows that were trained on it, and under those that were not, are taken as normal with
     means of its own; the two deviations are shared by all images, as suits a small number of shadows (section VI-A).

@@ -1,7 +1,7 @@
 """Whether synthetic samples are copies of training images, and how much of the real images' support they have.
 
-Alaa et al., How faithful is your synthetic data? Sample-level metrics for evaluating and auditing generative models, 2022
-(arXiv 2102.08921).
+Alaa et al., How faithful is your synthetic data? Sample-level metrics for evaluating and auditing generative models,
+2022 (arXiv 2102.08921).
 """
 
 from typing import Any, NamedTuple
@@ -44,10 +44,10 @@ class Closest(NamedTuple):
 def closest_training(samples: NDArray[Any], training: NDArray[Any], metric: Metric = "euclidean") -> Closest:
     """Find the training image closest to each sample, and how far that one is from other training images.
 
-    The share of samples that are `Closest.authentic` is Alaa et al.'s authenticity: 0 where all are copies. Samples that
-    owe nothing to the training images do *not* have 1: each and its training image are mutual neighbours as often as two
-    training images would be, which leaves 1/3 on a line, 0.38 on a plane and about half in many dimensions. So read it
-    beside the authenticity of real images of other patients.
+    The share of samples that are `Closest.authentic` is Alaa et al.'s authenticity: 0 where all are copies. Samples
+    that owe nothing to the training images do *not* have 1: each and its training image are mutual neighbours as often
+    as two training images would be, which leaves 1/3 on a line, 0.38 on a plane and about half in many dimensions. So
+    read it beside the authenticity of real images of other patients.
 
     Parameters
     ----------
