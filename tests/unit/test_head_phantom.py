@@ -48,6 +48,14 @@ def test_plan_is_a_series_of_slices_per_patient(plan):
     assert plan["age"].between(18, 95).all()
 
 
+def test_slices_in_one_thickness_get_numbers_of_their_own():
+    plan = plan_images(16, seed=16, minimum_prevalence=0.0)
+    close = plan[plan["patient"] == 15]
+    within = close["slice_position_mm"] // close["thickness_mm"] + 1
+    assert within.tolist() == [3, 5, 10, 13, 16, 16, 20, 23]
+    assert close["instance"].tolist() == [3, 5, 10, 13, 16, 17, 20, 23]
+
+
 def test_no_finding_is_the_absence_of_all_lesions(plan):
     assert ((plan[LESIONS].sum(axis=1) == 0) == (plan["no_finding"] == 1)).all()
     assert (plan[[finding.name for finding in FINDINGS]].dtypes == np.int8).all()

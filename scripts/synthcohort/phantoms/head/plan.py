@@ -46,7 +46,9 @@ def plan_images(patients: int, seed: int, minimum_prevalence: float) -> pd.DataF
     jitter = uniform[owner, PATIENT_DRAWS + 1 + number]
     rows["level"] = LOWEST_LEVEL + (HIGHEST_LEVEL - LOWEST_LEVEL) * (number + 0.15 + 0.7 * jitter) / slices[owner]
     rows["slice_position_mm"] = rows["level"] * rows["height"] / NOMINAL_HEIGHT
-    rows["instance"] = (rows["slice_position_mm"] // rows["thickness_mm"]).astype(int) + 1
+    # Two slices may lie in one thickness of the series: the upper one then takes the next number.
+    spare = (rows["slice_position_mm"] // rows["thickness_mm"]).astype(int) + 1 - number
+    rows["instance"] = spare.groupby(rows["patient"]).cummax() + number
     rows["study"] = 1
     rows["sex"] = np.where(rows["male"] > 0, "M", "F")
     rows["spacing_mm"] = rows["field_mm"] / 512
