@@ -223,10 +223,50 @@ rule attribution:
         "../scripts/attribution.py"
 
 
+rule privacy:
+    input:
+        selection=f"{EXPERIMENT}/selection.parquet",
+        real=lambda wildcards: files.store(
+            wildcards.cohort, wildcards.experiment, COHORT, STORE
+        ),
+        judge=lambda wildcards: files.judge(
+            JUDGE, CLASSIFIER, wildcards.cohort, wildcards.experiment
+        ),
+        synthetic=lambda wildcards: files.samples(
+            f"{RUN}/synthetic/train", STORE, *wildcards
+        ),
+        discriminators=lambda wildcards: files.discriminators(RUN, *wildcards),
+    output:
+        metrics=f"{EXPERIMENT}/privacy-{{replicate}}.parquet",
+        pairs=f"{EXPERIMENT}/privacy-{{replicate}}.npz",
+    log:
+        f"{RESULTS}/logs/privacy/{{cohort}}-{{experiment}}-{{replicate}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/privacy/{{cohort}}-{{experiment}}-{{replicate}}.tsv"
+    conda:
+        CONDA
+    threads: study.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        study=study.study,
+        statistics=STATISTICS,
+        seed=study.seed,
+        threads=study.threads,
+        device=study.device,
+        version=versions.PRIVACY,
+    message:
+        "Attacking the synthetic cohorts of {wildcards.cohort} {wildcards.experiment}"
+    script:
+        "../scripts/privacy.py"
+
+
 rule metrics:
     input:
         files.expand(f"{EXPERIMENT}/utility.parquet"),
         files.expand(f"{EXPERIMENT}/fidelity-{{replicate}}.parquet"),
+        files.expand(f"{EXPERIMENT}/privacy-{{replicate}}.parquet"),
         files.expand_generators(f"{RUN}/neighbours.parquet", axis="resolution"),
         files.expand_generators(f"{RUN}/detection.parquet", axis="resolution"),
         files.expand_generators(

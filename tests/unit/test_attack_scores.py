@@ -133,7 +133,7 @@ def test_shadow_generators_tell_how_hard_each_image_is() -> None:
 def test_shadow_generators_that_tell_nothing_are_refused() -> None:
     trained = np.array([[1, 1], [1, 1], [0, 0], [0, 0]], bool)
     with pytest.raises(ValueError, match="with it and one without"):
-        likelihood_ratio([0, 0], np.zeros((4, 2)), trained | [[True, False]])
+        likelihood_ratio([0, 0], np.arange(8.0).reshape(4, 2), trained | [[True, False]])
     with pytest.raises(ValueError, match="do not vary"):
         likelihood_ratio([0, 0], np.zeros((4, 2)), trained)
     with pytest.raises(ValueError, match="too few"):

@@ -38,10 +38,10 @@ def test_independent_images_are_far_more_authentic_than_noisy_copies() -> None:
     rng = np.random.default_rng(0)
     training, others = rng.normal(size=(500, 64)), rng.normal(size=(500, 64))
     copies = training + 0.1 * rng.normal(size=training.shape)
-    assert closest_training(others, training).authentic.mean() > 0.4
+    assert closest_training(others, training).authentic.mean() > 0.7
     assert closest_training(copies, training).authentic.mean() == 0
     half = np.concatenate([copies[:250], others[:250]])
-    assert 0.2 < closest_training(half, training).authentic.mean() < 0.35
+    assert 0.35 < closest_training(half, training).authentic.mean() < 0.45
 
 
 def test_support_of_the_same_population_is_on_the_diagonal() -> None:
@@ -52,7 +52,7 @@ def test_support_of_the_same_population_is_on_the_diagonal() -> None:
     assert recall[-1] == pytest.approx(1 - 2.0**-NEIGHBOURS, abs=0.02)
     measured = support_measures(real, samples)
     assert measured["alpha_precision"] > 0.93
-    assert measured["beta_recall"] > 0.8
+    assert measured["beta_recall"] > 0.75
 
 
 def test_hand_computed_precision() -> None:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.audit.judge import MAXIMUM_IMAGES
-from synthcohort.audit.membership import PIXELS, Candidates, Sample, space_vectors
+from synthcohort.audit.membership import MOVES, PIXELS, Candidates, Sample, move, space_vectors
 from synthcohort.audit.neighbours import Arrays, Rows, thin_patients
 from synthcohort.core.config import Statistics
 from synthcohort.core.store import Images, ImageStore
@@ -17,10 +16,10 @@ from synthcohort.measures.attacks import Estimate
 from synthcohort.measures.authenticity import Closest, closest_training, support_measures
 from synthcohort.measures.bootstrap import patient_weights, percentile_interval
 from synthcohort.measures.fidelity import GROUPS, jackknife, patient_groups
-from synthcohort.measures.neighbours import nearest_ratio
+from synthcohort.measures.neighbours import in_blocks, nearest_neighbours, nearest_ratio
 
-SUPPORT_IMAGES = 2000
-"""Images of each set at most for α-precision and β-recall, whose time and memory grow with the square."""
+IMAGES = 1000
+"""Synthetic images at most: each is looked for among all training images, in each of `MOVES`."""
 PAIRS = 6
 SUPPORT_MEASURES = ("alpha_precision", "beta_recall")
 
@@ -53,15 +52,19 @@ class CopySearch:
         self.vectors = space_vectors(self.space, real.images, self.rows)
 
     def closest(self, sample: Sample, vectors: NDArray[Any], rng: np.random.Generator) -> Copies:
-        """Find the training images closest to a sample's; `MAXIMUM_IMAGES` of it at most."""
-        chosen = np.sort(rng.permutation(len(vectors))[:MAXIMUM_IMAGES])
-        found = closest_training(vectors[chosen], self.vectors, self.space.metric)
-        return Copies(sample.images[chosen], sample.groups[chosen], vectors[chosen], found)
+        """Find the training images closest to a sample's, whichever of `MOVES` brings each there; `IMAGES` at most."""
+        chosen = np.sort(rng.permutation(len(vectors))[:IMAGES])
+        images = np.asarray(sample.images[chosen])
+        moved = np.stack([self.space.vectors(move(images, *steps)) for steps in MOVES])
+        distances = [nearest_neighbours(placed, in_blocks(self.vectors), 1, self.space.metric)[0] for placed in moved]
+        best = moved[np.argmin(distances, axis=0)[:, 0], np.arange(len(images))]
+        found = closest_training(best, self.vectors, self.space.metric)
+        return Copies(images, sample.groups[chosen], vectors[chosen], found)
 
     def copy_measures(
         self, copies: Copies, statistics: Statistics, rng: np.random.Generator
     ) -> Iterator[tuple[str, int, Estimate]]:
-        """Authenticity and, of features, α-precision and β-recall; each with the number of synthetic images.
+        """Measure authenticity and, of features, α-precision and β-recall; each with the number of synthetic images.
 
         α-precision and β-recall compare as many training images, of patients chosen by chance.
         """
@@ -72,7 +75,7 @@ class CopySearch:
         yield "authenticity", len(authentic), Estimate(float(authentic.mean()), *interval)
         if self.space.name == PIXELS:
             return
-        count = min(len(copies.vectors), len(self.table), SUPPORT_IMAGES)
+        count = min(len(copies.vectors), len(self.table))
         places = self.table.assign(row=np.arange(len(self.table)))
         real = thin_patients(places, count, rng)
         made = np.sort(rng.permutation(len(copies.vectors))[:count])

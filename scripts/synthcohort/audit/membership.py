@@ -1,12 +1,12 @@
 """Who is attacked, with what an attacker knows, and synthetic samples whose membership is known: the controls."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import shift
 
 from synthcohort.audit.detection import match_labels
 from synthcohort.audit.judge import noised
@@ -15,6 +15,7 @@ from synthcohort.audit.privacy_vocabulary import CALIBRATED, CLOSEST_RECORD, DEN
 from synthcohort.audit.vocabulary import SPACES
 from synthcohort.classify.networks import Network
 from synthcohort.core.errors import TooFewImagesError, UserError
+from synthcohort.core.experiment import REAL
 from synthcohort.core.store import Images, ImageStore
 from synthcohort.measures.attack_scores import calibrated_distance, closest_record, density_ratio
 from synthcohort.measures.attacks import Scores
@@ -29,7 +30,9 @@ MEMORY = 2**30
 FEWEST = 10
 """Images of each group at least."""
 PIXEL_SIDE = 32
-"""Pixels are compared at this side at most: larger images are averaged, which a shift by a pixel changes little."""
+"""Pixels are compared at this side at most: larger images are averaged."""
+MOVES = tuple(product((-1, 0, 1), repeat=2))
+"""Steps (down, right) by which a replayed image may lie beside its original; see `move`."""
 
 
 class Groups(NamedTuple):
@@ -53,6 +56,7 @@ class Groups(NamedTuple):
 class Sample(NamedTuple):
     """Synthetic images: a generator's, or a control's."""
 
+    source: str
     role: str
     control: str
     images: Images
@@ -126,9 +130,13 @@ def choose_groups(real: ImageStore, selection: pd.DataFrame, rng: np.random.Gene
 
 
 def audited_samples(
-    synthetic: ImageStore, real: ImageStore, selection: pd.DataFrame, groups: Groups, rng: np.random.Generator
+    synthetic: Mapping[str, ImageStore],
+    real: ImageStore,
+    selection: pd.DataFrame,
+    groups: Groups,
+    rng: np.random.Generator,
 ) -> list[Sample]:
-    """Put a generator's sample beside those of two "generators" that replay real images.
+    """Put the families' samples beside those of two "generators" that replay real images.
 
     The first replays training images, members first and as many others as memory allows: every attack must catch it.
     The second replays patients whom nobody attacks: no attack may.
@@ -140,17 +148,17 @@ def audited_samples(
     patients = selection.set_index("row")["patient_id"]
 
     def replayed_sample(role: str, control: str, rows: Rows) -> Sample:
-        return Sample(role, control, replay(real.images, rows, rng), patients.loc[rows].to_numpy())
+        return Sample(REAL, role, control, replay(real.images, rows, rng), patients.loc[rows].to_numpy())
 
     return [
-        Sample("value", "", synthetic.images, np.arange(len(synthetic))),
+        *(Sample(name, "value", "", store.images, np.arange(len(store))) for name, store in synthetic.items()),
         replayed_sample("positive_control", "", replayed),
         replayed_sample("negative_control", THIRD_GROUP, groups.third),
     ]
 
 
 def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
-    """Repeat images as a generator would that knows nothing else, with noise and shifted by up to a pixel each way.
+    """Repeat images as a generator would that knows nothing else, moved a little and with noise.
 
     Parameters
     ----------
@@ -159,24 +167,28 @@ def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
     rows : numpy.ndarray
         int64 ``[n]``: which of them.
     rng : numpy.random.Generator
-        Draws shifts, uniform and bilinear, and noise (`NOISE`).
+        Draws one of `MOVES` for each, and noise (`NOISE`).
 
     Returns
     -------
     numpy.ndarray
         uint8 ``[n, C, H, W]``.
     """
+    repeated = np.empty((len(rows), *images.shape[1:]), np.uint8)
+    drawn = rng.integers(len(MOVES), size=len(rows))
+    for number, steps in enumerate(MOVES):
+        chosen = drawn == number
+        repeated[chosen] = move(images[rows[chosen]], *steps)
+    return np.concatenate([noised(block, NOISE, rng) for block in in_blocks(repeated)])
 
-    def moved(block: Images) -> NDArray[np.float32]:
-        moves = rng.uniform(-1, 1, (len(block), 2))
-        return np.stack(
-            [
-                shift(image, (0, *move), np.float32, order=1, mode="nearest")
-                for image, move in zip(block, moves, strict=True)
-            ]
-        )
 
-    return np.concatenate([noised(moved(block), NOISE, rng) for block in in_blocks(images, rows)])
+def move(images: Images, down: int, right: int) -> Images:
+    """Move uint8 images ``[n, C, H, W]`` by steps of a pixel, of larger ones of a `PIXEL_SIDE`-th; edges repeat."""
+    side = images.shape[-1]
+    step = max(1, side // PIXEL_SIDE)
+    padded = np.pad(images, ((0, 0), (0, 0), (step, step), (step, step)), mode="edge")
+    top, left = step * (1 - down), step * (1 - right)
+    return padded[:, :, top : top + side, left : left + side]
 
 
 class Candidates:
@@ -194,16 +206,22 @@ class Candidates:
 
     def __init__(self, space: Space, real: ImageStore, groups: Groups) -> None:
         self.space = space
-        self.vectors = space_vectors(space, real.images, groups.candidates)
+        images = real.images[groups.candidates]
+        self.vectors = space_vectors(space, images)
+        self.moved = [space_vectors(space, move(images, *steps)) for steps in MOVES]
         self.reference = space_vectors(space, real.images, groups.reference)
-        self.closest_in_reference = closest_record(self.vectors, self.reference, space.metric)
+        self.closest_in_reference = self.closest(self.reference)
+
+    def closest(self, records: NDArray[Any]) -> Scores:
+        """Minus the distance to the closest record, whichever of `MOVES` brings each candidate there."""
+        return np.max([closest_record(vectors, records, self.space.metric) for vectors in self.moved], axis=0)
 
     def attack(self, synthetic: NDArray[Any], rng: np.random.Generator) -> Iterator[tuple[str, Scores]]:
         """Attack a synthetic sample's vectors in every way that needs nothing more; scores ``[candidates]``.
 
         Densities are estimated from features alone, and from `LIMIT` synthetic images at most, chosen at random.
         """
-        closest = closest_record(self.vectors, synthetic, self.space.metric)
+        closest = self.closest(synthetic)
         yield CLOSEST_RECORD, closest
         yield CALIBRATED, calibrated_distance(closest, self.closest_in_reference)
         if self.space.name != PIXELS:

@@ -34,39 +34,41 @@ Scorer = Callable[[Rows], Scores]
 
 def privacy_audit(
     keys: Mapping[str, str],
-    synthetic: ImageStore,
+    synthetic: Mapping[str, ImageStore],
     real: ImageStore,
     selection: pd.DataFrame,
     judge: Network,
     statistics: Statistics,
     seed: int,
-    scorers: Mapping[str, Scorer] | None = None,
+    scorers: Mapping[str, Mapping[str, Scorer]] | None = None,
 ) -> tuple[Arrays, pd.DataFrame]:
-    """Attack a synthetic cohort, look for copies in it, and do the same to controls whose answer is known.
+    """Attack synthetic cohorts, look for copies in them, and do the same to controls whose answer is known.
 
     Parameters
     ----------
     keys : mapping
-        ``study``, ``cohort``, ``experiment``, ``axis``, ``level``, ``source`` and ``replicate``.
-    synthetic : ImageStore
-        A sample.
+        ``study``, ``cohort``, ``experiment``, ``axis``, ``level`` and ``replicate``.
+    synthetic : mapping of str to ImageStore
+        Each family's sample.
     real : ImageStore
         The cohort.
     selection : pandas.DataFrame
         The experiment's rows of `real`: ``row``, ``patient_id``, ``side`` (train, valid or test).
     judge : Network
-        A classifier that the generator's training did not use.
+        A classifier that the generators' training did not use.
     statistics : Statistics
         Resamples and level of the intervals.
     seed : int
         Of every choice, the controls and the resamples.
-    scorers : mapping of str to callable, optional
-        Attacks by what an attacker may have beside the synthetic cohort, such as the discriminator, by name.
+    scorers : mapping of str to mapping of str to callable, optional
+        For families, attacks by what an attacker may have beside the synthetic cohort, such as the discriminator, by
+        name.
 
     Returns
     -------
     arrays : dict of numpy.ndarray
-        The closest pairs, see `CopySearch.pairs`, as ``{judge or pixels}_{role}_{key}``. Shows training patients.
+        The closest pairs, see `CopySearch.pairs`, as ``{judge or pixels}_{family or role of a control}_{key}``. Shows
+        training patients.
     table : pandas.DataFrame
         Rows of metrics.parquet; ``features`` says what attacker or measure looked at.
 
@@ -77,11 +79,11 @@ def privacy_audit(
         ``authenticity``, and of features ``alpha_precision`` and ``beta_recall``, see `measures.authenticity`; `n` is
         the number of synthetic images.
 
-        Role ``value``: of the sample; members are training images, non-members test images with the same labels.
+        Role ``value``: of a family's sample; members are training images, non-members test images with the same labels.
         ``positive_control``: of a sample that replays training images. ``negative_control``: of one that replays other
-        patients' images (`THIRD_GROUP`), and of one half of the non-members against the other half (`HALVES`), which no
-        attack can tell apart. The judge was trained on the training patients: what its features give away of them
-        without any generator shows in `THIRD_GROUP`.
+        patients' images (`THIRD_GROUP`), and, of each family, of one half of the non-members against the other half
+        (`HALVES`), which no attack can tell apart. Controls that replay have the source ``real``. The judge was trained
+        on the training patients: what its features give away of them without any generator shows in `THIRD_GROUP`.
 
     Raises
     ------
@@ -101,20 +103,22 @@ def privacy_audit(
         search = CopySearch(candidates, real, selection[selection["side"] == "train"])
         for sample in samples:
             vectors = space_vectors(space, sample.images)
-            common = {"features": space.name, "role": sample.role}
+            common = {"source": sample.source, "features": space.name, "role": sample.role}
             for name, scores in candidates.attack(vectors, rng):
                 rows += [{**common, **row} for row in attacks.measure(name, scores, sample.control)]
                 if sample.role == "value":
-                    rows += [{"features": space.name, **row} for row in attacks.control(name, scores)]
+                    rows += [{**common, **row} for row in attacks.control(name, scores)]
             copies = search.closest(sample, vectors, rng)
             for metric, count, estimate in search.copy_measures(copies, statistics, rng):
                 rows.append({**common, **_row(metric, sample.control, estimate, count)})
-            name = f"{space.name.split()[0]}_{sample.role}"
+            name = f"{space.name.split()[0]}_{sample.source if sample.role == 'value' else sample.role}"
             arrays |= {f"{name}_{key}": array for key, array in search.pairs(copies).items()}
-    for name, scorer in (scorers or {}).items():
-        scores = scorer(groups.candidates)
-        rows += [{"features": name, "role": "value", **row} for row in attacks.measure(name, scores)]
-        rows += [{"features": name, **row} for row in attacks.control(name, scores)]
+    for family, own in (scorers or {}).items():
+        for name, scorer in own.items():
+            scores = scorer(groups.candidates)
+            common = {"source": family, "features": name, "role": "value"}
+            rows += [{**common, **row} for row in attacks.measure(name, scores)]
+            rows += [{**common, **row} for row in attacks.control(name, scores)]
     shared = {**keys, "finding": "", "simulated": real.info.simulated}
     return arrays, combine_metrics([pd.DataFrame([{**shared, **row} for row in rows])])
 

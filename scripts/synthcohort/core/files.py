@@ -85,6 +85,15 @@ class Files:
         families = self.plan.experiment(cohort, experiment).axis.families
         return [f"{folder.format(source=family, **run)}/{file}" for family in families for file in files]
 
+    def discriminators(self, folder: str, cohort: str, experiment: str, replicate: str) -> list[str]:
+        """Name the weights of every discriminator behind an experiment's samples, and what builds it."""
+        files = ["discriminator.safetensors", "generator.json"]
+        return [
+            file
+            for family in self.plan.experiment(cohort, experiment).axis.families
+            for file in self.generator_files(folder, files, cohort, experiment, family, replicate)
+        ]
+
     def classifiers(self, folder: str, files: list[str], cohort: str, experiment: str, replicate: str) -> list[str]:
         """Name files of every classifier that an experiment compares; `folder` is the pattern of a run's folder."""
         return [

@@ -153,7 +153,7 @@ def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -
 def weighted_true_positive_rates(
     members: ArrayLike, scores: ArrayLike, weights: NDArray, rates: Sequence[float]
 ) -> NDArray[np.float64]:
-    """True positive rates at given false positive rates under many weightings of the same images.
+    """Compute true positive rates at given false positive rates under many weightings of the same images.
 
     An attacker may choose any threshold, but images of equal score pass it together: the rate is that of the lowest
     threshold which lets no larger share of the non-members pass. Nothing is interpolated.
@@ -189,9 +189,7 @@ def weighted_true_positive_rates(
     step = max(1, CHUNK_ELEMENTS // len(order))
     for first in range(0, len(weights), step):
         drawn = weights[first : first + step, order].astype(np.float64)
-        hits, alarms = (
-            np.add.reduceat(drawn * kind, starts, axis=1).cumsum(axis=1) for kind in (member, ~member)
-        )
+        hits, alarms = (np.add.reduceat(drawn * kind, starts, axis=1).cumsum(axis=1) for kind in (member, ~member))
         caught = np.pad(hits, ((0, 0), (1, 0)))  # none where even the highest group is too large
         known = (hits[:, -1] > 0) & (alarms[:, -1] > 0)
         for number, rate in enumerate(rates):

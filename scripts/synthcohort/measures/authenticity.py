@@ -46,8 +46,8 @@ def closest_training(samples: NDArray[Any], training: NDArray[Any], metric: Metr
 
     The share of samples that are `Closest.authentic` is Alaa et al.'s authenticity: 0 where all are copies. Samples
     that owe nothing to the training images do *not* have 1: each and its training image are mutual neighbours as often
-    as two training images would be, which leaves 1/3 on a line, 0.38 on a plane and about half in many dimensions. So
-    read it beside the authenticity of real images of other patients.
+    as two training images would be, which leaves 1/3 on a line, 0.38 on a plane and more in many dimensions, where few
+    images are everybody's neighbour. So read it beside the authenticity of real images of other patients.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def support_measures(real: Vectors, samples: Vectors) -> dict[str, float]:
     The α-support of a set is the ball around its mean that holds a share α of it: the smallest such region where
     vectors are normal and white (see `attack_scores.whitening`); Alaa et al. train an embedding to the same end.
 
-    α-precision is the share of samples in the real α-support. β-recall is the share of real images that are reached by
-    a sample of the synthetic β-support, see `NEIGHBOURS`. A faithful generator has α and β (of the latter all but one
-    in ``2^NEIGHBOURS``), so what is given is 1 less twice the mean distance from that diagonal. Copies score high in
-    both, which are no measures of privacy.
+    α-precision is the share of samples in the real α-support. β-recall is the share of real images whose closest
+    sample is within reach (see `NEIGHBOURS`) and in the synthetic β-support. A faithful generator has about α and β
+    (of the latter all but one in ``2^NEIGHBOURS``), so what is given is 1 less twice the mean distance from that
+    diagonal. Copies score high in both, which are no measures of privacy.
 
     Parameters
     ----------
@@ -104,7 +104,8 @@ def support_curves(real: Vectors, samples: Vectors) -> tuple[NDArray[np.float64]
     reach = nearest_distances(real, real, skip_self=True, k=NEIGHBOURS)
     squares = (real**2).sum(axis=1)[:, None] + (samples**2).sum(axis=1) - 2 * real @ samples.T
     eccentricity = np.linalg.norm(samples - own_centre, axis=1)
-    # The most central sample that reaches a real image says from which level on the image is recalled.
-    entered = np.where(squares <= reach[:, None] ** 2, eccentricity, np.inf).min(axis=1)
+    # The closest sample, where it is within reach, says from which level on a real image is recalled.
+    closest = squares.argmin(axis=1)
+    entered = np.where(squares.min(axis=1) <= reach**2, eccentricity[closest], np.inf)
     recall = (entered[:, None] <= np.quantile(eccentricity, LEVELS)).mean(axis=0)
     return precision, recall

@@ -1,0 +1,61 @@
+"""Attack the synthetic cohorts of one experiment, and look for copies in them."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthcohort.audit.discriminator import discriminator_scores, load_discriminator
+from synthcohort.audit.privacy import privacy_audit
+from synthcohort.audit.privacy_vocabulary import DISCRIMINATOR
+from synthcohort.audit.utility import experiment_keys, no_metrics
+from synthcohort.classify.networks import load_classifier
+from synthcohort.core.atomic import write_arrays, write_parquet
+from synthcohort.core.config import Statistics
+from synthcohort.core.device import prepare_device
+from synthcohort.core.errors import TooFewImagesError
+from synthcohort.core.job import run_job
+from synthcohort.core.progress import logger
+from synthcohort.core.seeds import derive_seed
+from synthcohort.core.store import ImageStore
+
+
+def main(snakemake):
+    """Write the experiment's rows of the metrics, and the closest pairs of synthetic and training images."""
+    given, params = snakemake.input, snakemake.params
+    cohort, experiment, replicate = snakemake.wildcards
+    device = prepare_device(params.device, params.threads)
+    real = ImageStore(Path(given.real[0]).parent)
+    seed = derive_seed(params.seed, "privacy", cohort, experiment, replicate=replicate)
+    discriminators = {Path(path).parents[1].name: Path(path).parent for path in given.discriminators}
+    scorers = {
+        family: {
+            DISCRIMINATOR: partial(
+                discriminator_scores, load_discriminator(folder, device), real, rng=np.random.default_rng(seed)
+            )
+        }
+        for family, folder in discriminators.items()
+    }
+    try:
+        arrays, metrics = privacy_audit(
+            experiment_keys(params.study, cohort, experiment, replicate=replicate),
+            {
+                folder.parts[-4]: ImageStore(folder)
+                for folder in dict.fromkeys(Path(path).parent for path in given.synthetic)
+            },
+            real,
+            pd.read_parquet(given.selection),
+            load_classifier(Path(given.judge[0]).parent, device),
+            Statistics.model_validate(params.statistics),
+            seed,
+            scorers,
+        )
+    except TooFewImagesError as error:
+        logger.warning("not measured: %s", error)
+        arrays, metrics = {}, no_metrics()
+    write_arrays(snakemake.output.pairs, arrays)
+    write_parquet(snakemake.output.metrics, metrics)
+
+
+run_job(snakemake, main)
