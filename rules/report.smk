@@ -5,6 +5,7 @@ FIGURES = f"{RESULTS}/figures"
 INTERNAL = f"{RESULTS}/internal/figures"
 AXIS_FIGURES = expand(f"{FIGURES}/auroc-{{axis}}", axis=plan.axes)
 FIDELITY_FIGURES = expand(f"{FIGURES}/fidelity-{{axis}}", axis=plan.axes)
+PRIVACY_FIGURES = expand(f"{FIGURES}/privacy-{{axis}}", axis=plan.axes)
 FINDING_FIGURES = expand(
     f"{FIGURES}/findings-{{experiment}}", experiment=plan.finest_names
 )
@@ -29,11 +30,13 @@ PICTURES = {
     "neighbours_judge": f"{INTERNAL}/neighbours-judge-{PICTURED}",
     "neighbours_pixels": f"{INTERNAL}/neighbours-pixels-{PICTURED}",
     "attribution": f"{INTERNAL}/attribution-{PICTURED}",
+    "copies": f"{INTERNAL}/copies-{PICTURED}",
 }
 FIGURES_IN_REPORT = {
     "axes": dict(zip(plan.axes, AXIS_FIGURES)),
     "findings": dict(zip(plan.finest_names, FINDING_FIGURES)),
     "fidelity": dict(zip(plan.axes, FIDELITY_FIGURES)),
+    "privacy": dict(zip(plan.axes, PRIVACY_FIGURES)),
     "paper": {axis: f"{FIGURES}/paper-{axis}-two-columns" for axis in plan.axes},
     "training": dict(zip(plan.trainings, TRAINING_FIGURES)),
     "cohorts": {cohort: COHORT_FIGURE.format(cohort=cohort) for cohort in plan.cohorts},
@@ -66,6 +69,11 @@ rule number_figures:
             caption="captions/fidelity.rst",
             category="Fidelity",
         ),
+        privacy=report(
+            expand("{stem}.svg", stem=PRIVACY_FIGURES),
+            caption="captions/privacy.rst",
+            category="Privacy",
+        ),
         paper=report(
             expand("{stem}.svg", stem=PAPER_FIGURES),
             caption="captions/paper.rst",
@@ -73,7 +81,13 @@ rule number_figures:
         ),
         others=expand(
             "{stem}.{kind}",
-            stem=AXIS_FIGURES + FINDING_FIGURES + FIDELITY_FIGURES + PAPER_FIGURES,
+            stem=[
+                *AXIS_FIGURES,
+                *FINDING_FIGURES,
+                *FIDELITY_FIGURES,
+                *PRIVACY_FIGURES,
+                *PAPER_FIGURES,
+            ],
             kind=["pdf", "png", "csv"],
         ),
         tables=report(
@@ -85,6 +99,11 @@ rule number_figures:
         claims=report(
             f"{RESULTS}/tables/claims.csv",
             caption="captions/claims.rst",
+            category="Tables",
+        ),
+        attacks=report(
+            f"{RESULTS}/tables/privacy.csv",
+            caption="captions/attacks.rst",
             category="Tables",
         ),
     log:
@@ -145,6 +164,7 @@ rule picture_figures:
         gallery=f"{RUN}/gallery.npz",
         neighbours=f"{RUN}/neighbours.npz",
         attribution=f"{EXPERIMENT}/attribution-{{replicate}}.npz",
+        copies=f"{EXPERIMENT}/privacy-{{replicate}}.npz",
         store=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, ["store.json"]
         ),

@@ -7,11 +7,13 @@ import pandas as pd
 from synthcohort.core.atomic import write_csv
 from synthcohort.core.job import run_job
 from synthcohort.core.store import StoreInfo
+from synthcohort.figures.attacks import attack_table
 from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.bars import averaged_findings, draw_finding_figure
 from synthcohort.figures.claims import claims
 from synthcohort.figures.fidelity import draw_fidelity_figure
 from synthcohort.figures.paper import draw_paper_figure
+from synthcohort.figures.privacy import draw_privacy_figure
 from synthcohort.figures.tables import write_tables
 
 
@@ -22,6 +24,8 @@ def main(snakemake):
         draw_axis_figure(metrics, subject(stem), stem)
     for stem in map(stem_of, output.fidelity):
         draw_fidelity_figure(metrics, subject(stem), stem)
+    for stem in map(stem_of, output.privacy):
+        draw_privacy_figure(metrics, subject(stem), stem)
     experiments = {Path(path).parent.name: pd.read_csv(path) for path in snakemake.input.experiments}
     display = {
         finding.name: finding.display for path in snakemake.input.stores for finding in StoreInfo.read(path).findings
@@ -34,6 +38,7 @@ def main(snakemake):
         draw_paper_figure(metrics, axis, stem, width.replace("-", "_"), snakemake.params.published)
     write_tables(metrics, Path(output.claims).parent)
     write_csv(output.claims, claims(metrics))
+    write_csv(output.attacks, attack_table(metrics))
 
 
 def stem_of(path):

@@ -4,6 +4,7 @@ from synthcohort.audit.vocabulary import SPACES
 from synthcohort.core.job import run_job
 from synthcohort.core.store import StoreInfo
 from synthcohort.figures.attribution import draw_attribution_figure
+from synthcohort.figures.copies import draw_copies_figure
 from synthcohort.figures.gallery import draw_gallery_figure
 from synthcohort.figures.neighbours import draw_neighbours_figure
 from synthcohort.figures.samples import draw_samples_figure
@@ -18,6 +19,7 @@ def main(snakemake):
     draw_gallery_figure(given.gallery, stems["gallery"], simulated, run.source)
     for space in SPACES:
         draw_neighbours_figure(given.neighbours, stems[f"neighbours_{space}"], space, simulated, run.source)
+    draw_copies_figure(given.copies, stems["copies"], run.source, simulated)
     draw_attribution_figure(given.attribution, stems["attribution"], run.source, simulated)
 
 

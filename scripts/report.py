@@ -29,7 +29,7 @@ def main(snakemake):
     subjects = {name: (run["cohort"], run["experiment"], run["source"]) for name, run in plan.pictured.items()}
     pictures = {
         kind: {subject: given[kind][name] for name, subject in subjects.items()}
-        for kind in ("samples", "gallery", "attribution")
+        for kind in ("samples", "gallery", "attribution", "copies")
     }
     inputs = ReportInputs(
         study=study,
@@ -40,6 +40,8 @@ def main(snakemake):
         paper_figures=given["paper"],
         published=plan.published,
         fidelity_figures=given["fidelity"],
+        privacy_figures=given["privacy"],
+        copies_figures=pictures["copies"],
         neighbours_figures={
             (space, *subject): given[f"neighbours_{space}"][name]
             for name, subject in subjects.items()

@@ -1,6 +1,7 @@
 """How well an attack works: hand-computed rates, ties, patients, and intervals that hold the truth often enough."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
@@ -13,6 +14,7 @@ from synthcohort.measures.attacks import (
     resolvable,
     weighted_true_positive_rates,
 )
+from synthcohort.measures.auroc import auroc
 
 
 def rates_of(members: list[float], others: list[float], rates: list[float]) -> list[float]:
@@ -78,13 +80,24 @@ def test_a_rate_needs_ten_non_members_below_it() -> None:
 # Patients
 
 
-def test_a_patient_has_its_highest_score() -> None:
+def test_a_patient_is_judged_by_its_highest_score_and_the_number_of_its_images() -> None:
     scores, members, patients = patient_scores(
         [0.1, 0.7, 0.4, 0.9, 0.2], [True, False, True, False, False], ["b", "a", "b", "c", "a"]
     )
     assert patients.tolist() == ["b", "a", "c"]
-    assert scores.tolist() == [0.4, 0.7, 0.9]
+    # Shares of all five scores below, half of its own included: 0.5 for 0.4, 0.7 for 0.7, 0.9 for 0.9.
+    assert scores.tolist() == pytest.approx([2 * np.log(0.5), 2 * np.log(0.7), np.log(0.9)])
     assert members.tolist() == [True, False, False]
+
+
+def test_patients_with_more_images_are_no_more_suspicious() -> None:
+    rng = np.random.default_rng(0)
+    patients = np.concatenate([np.repeat(np.arange(600), 1), np.repeat(np.arange(600, 1200), 5)])
+    scores = rng.normal(size=len(patients))
+    found = evaluate(*patient_scores(scores, patients < 600, patients))
+    assert found.auroc.low < 0.5 < found.auroc.high
+    highest = pd.Series(scores).groupby(patients).max().to_numpy()
+    assert auroc(np.arange(1200) < 600, highest) < 0.25, "by the highest score alone they would be"
 
 
 def test_one_copied_image_gives_its_patient_away() -> None:

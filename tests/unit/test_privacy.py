@@ -186,40 +186,38 @@ def test_a_generator_that_copies_a_fifth_of_its_images_is_seen(tmp_path: Path, j
     calibrated = one(metrics, "attack_tpr", "value", "pixels", attack_parameter(CALIBRATED, IMAGE, rate=0.1))
     assert calibrated["value"] > 0.2
     copied, drawn = (one(part, "authenticity", "value", "pixels", "") for part in (metrics, others))
-    assert copied["value"] == pytest.approx(0.8 * drawn["value"], abs=0.02)
+    assert copied["value"] == pytest.approx(0.8 * drawn["value"], abs=0.06), "500 of each are looked at"
 
 
 # Copies
 
 
 def test_authenticity_tells_copies_from_other_patients(audited: Audited) -> None:
-    for features in ("judge", "pixels"):
-        fresh = one(audited[3], "authenticity", "value", features, "")
-        others = one(audited[3], "authenticity", "negative_control", features, THIRD_GROUP)
-        copies = one(audited[3], "authenticity", "positive_control", features, "")
-        assert copies["value"] < 0.15
-        assert copies["ci_high"] < min(fresh["ci_low"], others["ci_low"])
-        assert fresh["n"] == 600
-        assert (fresh["source"], others["source"]) == ("r3-gan", "real")
+    fresh = one(audited[3], "authenticity", "value", "pixels", "")
+    others = one(audited[3], "authenticity", "negative_control", "pixels", THIRD_GROUP)
+    copies = one(audited[3], "authenticity", "positive_control", "pixels", "")
+    assert copies["value"] < 0.15
+    assert copies["ci_high"] < min(fresh["ci_low"], others["ci_low"])
+    assert fresh["n"] == 500
+    assert (fresh["source"], others["source"]) == ("r3-gan", "real")
     assert one(audited[3], "alpha_precision", "value", "judge", "")["value"] > 0.85
-    assert one(audited[3], "beta_recall", "positive_control", "judge", "")["value"] > 0.8
+    assert one(audited[3], "beta_recall", "positive_control", "judge", "")["value"] > 0.7
 
 
 def test_closest_pairs_are_the_copies_and_carry_no_identifiers(audited: Audited) -> None:
     real, _, arrays, _ = audited
     copied = {image.tobytes() for image in real.images[40:45]}
-    for features in ("judge", "pixels"):
-        name = f"{features}_r3-gan"
-        assert arrays[f"{name}_synthetic"].shape == (6, 1, 16, 16)
-        assert {image.tobytes() for image in arrays[f"{name}_synthetic"][:5]} == copied
-        assert (arrays[f"{name}_synthetic"][:5] == arrays[f"{name}_training"][:5]).all()
-        assert arrays[f"{name}_ratios"][:5] == pytest.approx(0, abs=1e-6)
-        assert arrays[f"{name}_ratios"][5] > 0.1
-        assert (np.diff(arrays[f"{features}_positive_control_ratios"]) >= 0).all()
-        assert arrays[f"{features}_negative_control_ratios"].min() > 0.1
+    assert arrays["r3-gan_synthetic"].shape == (6, 1, 16, 16)
+    exact = (arrays["r3-gan_synthetic"] == arrays["r3-gan_training"]).all(axis=(1, 2, 3))
+    assert 3 <= exact.sum() <= 5, "of five, those among the images that are looked at"
+    assert {image.tobytes() for image in arrays["r3-gan_synthetic"][exact]} <= copied
+    assert arrays["r3-gan_ratios"][exact] == pytest.approx(0, abs=1e-6)
+    assert arrays["r3-gan_ratios"][~exact].min() > 0.1
+    assert (np.diff(arrays["positive_control_ratios"]) >= 0).all()
+    assert arrays["negative_control_ratios"].min() > 0.1
     trained = {image.tobytes() for image in real.images[: SIDES["train"]]}
     shown = [arrays[name] for name in arrays if name.endswith("_training")]
-    assert len(shown) == 6
+    assert len(shown) == 3
     assert all(image.tobytes() in trained for part in shown for image in part)
     assert all(array.dtype.kind in "uf" for array in arrays.values())
 
@@ -240,7 +238,7 @@ def test_groups_are_apart_and_matched(tmp_path: Path) -> None:
     assert not set(patient.loc[groups.reference]) & set(patient.loc[groups.third])
     assert len(groups.reference) + len(groups.third) == SIDES["valid"]
     per_patient = [patient.loc[rows].value_counts().mean() for rows in groups[:2]]
-    assert per_patient[0] == pytest.approx(per_patient[1], rel=0.1), "else the highest score tells how many there are"
+    assert per_patient[0] == pytest.approx(per_patient[1], rel=0.1)
     assert min(per_patient) > 2.5
 
 
@@ -291,7 +289,7 @@ def test_replayed_images_are_moved_by_a_pixel_and_noisy() -> None:
         assert np.mean(centre == 0) == pytest.approx(1 / 3, abs=0.06)
     assert abs(np.corrcoef(centres)[0, 1]) < 0.1
     bright = np.full((300, 1, 16, 16), 128, np.uint8)
-    assert replay(bright, np.arange(300), np.random.default_rng(0)).std() == pytest.approx(8, rel=0.05)
+    assert replay(bright, np.arange(300), np.random.default_rng(0)).std() == pytest.approx(4, rel=0.05)
 
 
 def test_moved_images_repeat_their_edges() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.core.store import ImageStore
 
 pytestmark = pytest.mark.workflow
@@ -20,7 +21,7 @@ def test_the_report_and_its_parts_stand(smoke) -> None:
         assert (smoke.results / name).stat().st_size > 100
     for kind in ("pdf", "svg", "png", "csv"):
         for axis in ("resolution", "classes", "samples", "amount"):
-            for name in ("auroc-{}", "fidelity-{}", "paper-{}-one-column", "paper-{}-two-columns"):
+            for name in ("auroc-{}", "fidelity-{}", "privacy-{}", "paper-{}-one-column", "paper-{}-two-columns"):
                 assert (smoke.results / f"figures/{name.format(axis)}.{kind}").is_file()
         for name in ("neighbours-one-column", "attribution-two-columns"):
             assert (smoke.results / f"internal/figures/paper-{name}.{kind}").is_file()
@@ -59,6 +60,26 @@ def test_metrics_have_every_experiment_and_source(smoke) -> None:
     assert set(gap) == {"prog-gan", "cpd-gan", "r3-gan", "mix-r3-gan", "pre-r3-gan"}
     for source in gap:
         np.testing.assert_allclose(gap[source], (auroc["real"] - auroc[source]).reindex(gap.index), atol=1e-12)
+
+
+def test_every_generator_is_attacked_beside_controls_that_alarm_and_stay_silent(smoke) -> None:
+    metrics = pd.read_parquet(smoke.results / "metrics.parquet")
+    attacks = metrics[metrics["metric"] == "attack_auroc"]
+    trained = {("head-phantom", "resolution-016", family) for family in ("prog-gan", "cpd-gan", "r3-gan")}
+    trained |= {("chest-phantom", "resolution-016", "r3-gan"), ("chest-phantom", "amount-0200", "r3-gan")}
+    values = attacks[attacks["role"] == "value"]
+    assert trained <= set(map(tuple, values[["cohort", "experiment", "source"]].to_numpy()))
+    assert {"closest_record/patient", "density_ratio/image", "discriminator/patient"} <= set(values["parameter"])
+    finest = attacks[(attacks["experiment"] == "resolution-016") & (attacks["features"] == "pixels")]
+    replayed = finest[(finest["role"] == "positive_control") & finest["parameter"].str.startswith("closest_record")]
+    assert len(replayed) == 4
+    assert replayed["value"].min() >= CAUGHT
+    silent = finest[
+        finest["parameter"].str.startswith(("closest_record", "calibrated")) & finest["parameter"].str.contains("third")
+    ]
+    assert ((silent["ci_low"] - CHANCE_MARGIN < 0.5) & (silent["ci_high"] + CHANCE_MARGIN > 0.5)).all()
+    table = pd.read_csv(smoke.results / "tables/privacy.csv")
+    assert len(table) == len(values)
 
 
 def test_no_patient_on_two_sides_and_test_images_are_real(smoke) -> None:
@@ -122,10 +143,15 @@ def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -
         names = [name for name in archive.namelist() if "/data/" in name]
         text = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith((".html", ".js")))
     kept = {Path(name).name for name in names}
-    assert {"auroc-resolution.svg", "fidelity-resolution.svg", "verdict.csv", "claims.csv"} <= kept
-    assert not [
-        name for name in kept if name.startswith(("gallery-", "neighbours-", "attribution-", "cohort-", "samples-"))
-    ]
+    assert {
+        "auroc-resolution.svg",
+        "fidelity-resolution.svg",
+        "privacy-samples.svg",
+        "verdict.csv",
+        "claims.csv",
+    } <= kept
+    pictures = ("gallery-", "neighbours-", "attribution-", "cohort-", "samples-", "copies-")
+    assert not [name for name in kept if name.startswith(pictures)]
     assert "The patients of head-phantom and chest-phantom are simulated" in text
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from synthcohort.audit.detection import match_labels
 from synthcohort.audit.judge import noised
-from synthcohort.audit.neighbours import NOISE, Rows, Space, equal_sides, spaces
+from synthcohort.audit.neighbours import Rows, Space, equal_sides, spaces
 from synthcohort.audit.privacy_vocabulary import CALIBRATED, CLOSEST_RECORD, DENSITY_RATIO, THIRD_GROUP
 from synthcohort.audit.vocabulary import SPACES
 from synthcohort.classify.networks import Network
@@ -29,6 +29,8 @@ MEMORY = 2**30
 """Bytes of replayed images at most."""
 FEWEST = 10
 """Images of each group at least."""
+NOISE = 4.0
+"""Standard deviation of a replayed image's noise, of 255 grey levels: the judge's features change with more."""
 PIXEL_SIDE = 32
 """Pixels are compared at this side at most: larger images are averaged."""
 MOVES = tuple(product((-1, 0, 1), repeat=2))
@@ -88,8 +90,7 @@ def choose_groups(real: ImageStore, selection: pd.DataFrame, rng: np.random.Gene
     """Choose who is attacked.
 
     Members and non-members have the same label combinations equally often. They are drawn from as many images of whole
-    patients on both sides, so that patients of both kinds have about as many images; otherwise the highest score of a
-    patient would tell how many images there are.
+    patients on both sides, so that patients of both kinds have about as many images.
 
     Parameters
     ----------
@@ -138,17 +139,16 @@ def audited_samples(
 ) -> list[Sample]:
     """Put the families' samples beside those of two "generators" that replay real images.
 
-    The first replays training images, members first and as many others as memory allows: every attack must catch it.
-    The second replays patients whom nobody attacks: no attack may.
+    The first replays training images, the members and as many others: it must be caught. The second replays patients
+    whom nobody attacks: no attack may find anything.
     """
     training = selection.loc[selection["side"] == "train", "row"].to_numpy()
-    others = rng.permutation(np.setdiff1d(training, groups.members))
-    limit = min(LIMIT, MEMORY // real.images[0].nbytes)
-    replayed = np.concatenate([groups.members, others])[: max(limit, len(groups.members))]
+    others = rng.permutation(np.setdiff1d(training, groups.members))[: len(groups.members)]
+    replayed = np.concatenate([groups.members, others])
     patients = selection.set_index("row")["patient_id"]
 
     def replayed_sample(role: str, control: str, rows: Rows) -> Sample:
-        return Sample(REAL, role, control, replay(real.images, rows, rng), patients.loc[rows].to_numpy())
+        return Sample(REAL, role, control, replay(real.images, rows, rng), patients.reindex(rows).to_numpy())
 
     return [
         *(Sample(name, "value", "", store.images, np.arange(len(store))) for name, store in synthetic.items()),

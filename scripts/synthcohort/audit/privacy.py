@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.audit.copies import CopySearch
+from synthcohort.audit.copies import CopySearch, authenticity, support_estimates
 from synthcohort.audit.membership import (
     Candidates,
     Groups,
@@ -67,8 +67,8 @@ def privacy_audit(
     Returns
     -------
     arrays : dict of numpy.ndarray
-        The closest pairs, see `CopySearch.pairs`, as ``{judge or pixels}_{family or role of a control}_{key}``. Shows
-        training patients.
+        The closest pairs in pixels, see `CopySearch.pairs`, as ``{family or role of a control}_{key}``. Shows training
+        patients.
     table : pandas.DataFrame
         Rows of metrics.parquet; ``features`` says what attacker or measure looked at.
 
@@ -76,8 +76,8 @@ def privacy_audit(
         attack, on images and on patients; ``parameter`` is made by `attack_parameter`. `n` is the number of
         non-members, on which it depends whether a rate can be resolved; where it cannot, ``value`` is NaN.
 
-        ``authenticity``, and of features ``alpha_precision`` and ``beta_recall``, see `measures.authenticity`; `n` is
-        the number of synthetic images.
+        ``authenticity`` in pixels, and in features ``alpha_precision`` and ``beta_recall``, see
+        `measures.authenticity`; `n` is the number of synthetic images.
 
         Role ``value``: of a family's sample; members are training images, non-members test images with the same labels.
         ``positive_control``: of a sample that replays training images. ``negative_control``: of one that replays other
@@ -98,21 +98,26 @@ def privacy_audit(
     attacks = _Attacks(selection, groups, statistics, rng)
     rows: list[Row] = []
     arrays: Arrays = {}
-    for space in audit_spaces(judge):
+    judged, pixels = audit_spaces(judge)
+    for space in (judged, pixels):
         candidates = Candidates(space, real, groups)
-        search = CopySearch(candidates, real, selection[selection["side"] == "train"])
         for sample in samples:
-            vectors = space_vectors(space, sample.images)
             common = {"source": sample.source, "features": space.name, "role": sample.role}
-            for name, scores in candidates.attack(vectors, rng):
+            for name, scores in candidates.attack(space_vectors(space, sample.images), rng):
                 rows += [{**common, **row} for row in attacks.measure(name, scores, sample.control)]
                 if sample.role == "value":
                     rows += [{**common, **row} for row in attacks.control(name, scores)]
-            copies = search.closest(sample, vectors, rng)
-            for metric, count, estimate in search.copy_measures(copies, statistics, rng):
-                rows.append({**common, **_row(metric, sample.control, estimate, count)})
-            name = f"{space.name.split()[0]}_{sample.source if sample.role == 'value' else sample.role}"
-            arrays |= {f"{name}_{key}": array for key, array in search.pairs(copies).items()}
+    training = selection.loc[selection["side"] == "train", ["row", "patient_id"]]
+    search = CopySearch(pixels, real, training["row"].to_numpy())
+    for sample in samples:
+        common = {"source": sample.source, "role": sample.role}
+        copies = search.closest(sample, rng)
+        share = _row("authenticity", sample.control, authenticity(copies, statistics, rng), len(copies.images))
+        rows.append({**common, "features": pixels.name, **share})
+        for metric, count, estimate in support_estimates(judged, real, training, sample, statistics, rng):
+            rows.append({**common, "features": judged.name, **_row(metric, sample.control, estimate, count)})
+        name = sample.source if sample.role == "value" else sample.role
+        arrays |= {f"{name}_{key}": array for key, array in search.pairs(copies).items()}
     for family, own in (scorers or {}).items():
         for name, scorer in own.items():
             scores = scorer(groups.candidates)

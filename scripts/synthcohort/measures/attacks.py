@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from synthcohort.measures.auroc import CHUNK_ELEMENTS, checked, weighted_auroc
 from synthcohort.measures.bootstrap import patient_weights, percentile_interval
@@ -122,9 +123,10 @@ def resolvable(rate: float, non_members: int) -> bool:
 
 
 def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -> tuple[Scores, Flags, NDArray]:
-    """Decide about patients instead of images: a patient's score is the highest of its images.
+    """Decide about patients instead of images: by the highest score of a patient's images, as one copy is enough.
 
-    The highest of many scores is higher than that of few: members and non-members must have as many images each.
+    The highest of many scores is higher than that of few, so it is judged by how probable it is: a patient's score is
+    the logarithm of the chance that as many images, drawn from all, stay below it (Šidák's adjustment).
 
     Parameters
     ----------
@@ -144,10 +146,11 @@ def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -
     member = np.asarray(members, bool)
     _check_kinds(member, np.asarray(patients))
     patient, names = pd.factorize(np.asarray(patients))
-    highest = np.full(len(names), -np.inf)
-    np.maximum.at(highest, patient, np.asarray(scores, np.float64))
+    below = (rankdata(np.asarray(scores, np.float64)) - 0.5) / len(member)  # average ranks where scores are equal
+    highest = np.zeros(len(names))
+    np.maximum.at(highest, patient, below)
     first = np.unique(patient, return_index=True)[1]
-    return highest, member[first], np.asarray(names)
+    return np.bincount(patient) * np.log(highest), member[first], np.asarray(names)
 
 
 def weighted_true_positive_rates(

@@ -186,10 +186,13 @@ def _candidates(
     lengths, others = (queries**2).sum(axis=1), (block**2).sum(axis=1)
     # A product of d terms is off by at most d roundings of the lengths; twice, as both sides of a comparison are.
     error = 4 * np.finfo(np.float64).eps * (queries.shape[1] + 4) * (lengths + others.max())
-    near = 1 - products if metric == "cosine" else lengths[:, None] + others - 2 * products
+    near = products  # in place, as this is the largest array by far
+    near *= -1 if metric == "cosine" else -2
+    near += 1 if metric == "cosine" else lengths[:, None] + others
     limit = worst
     if k <= len(block):
-        limit = np.minimum(worst, np.partition(near, k - 1, axis=1)[:, k - 1])
+        farthest = near.min(axis=1) if k == 1 else np.partition(near, k - 1, axis=1)[:, k - 1]
+        limit = np.minimum(worst, farthest)
     query, reference = np.nonzero(near <= (limit + error)[:, None])
     exact = np.empty(len(query))
     step = max(1, BLOCK_ELEMENTS // queries.shape[1])

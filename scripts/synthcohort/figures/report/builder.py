@@ -13,10 +13,12 @@ from synthcohort.figures import captions
 from synthcohort.figures.attribution import attribution_words
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.captions import Words
+from synthcohort.figures.copies import copies_words
 from synthcohort.figures.fidelity import fidelity_words
 from synthcohort.figures.neighbours import neighbours_words
 from synthcohort.figures.paper import paper_words
-from synthcohort.figures.report import fidelity, sections
+from synthcohort.figures.privacy import privacy_words
+from synthcohort.figures.report import fidelity, privacy, sections
 from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
 from synthcohort.figures.report.inputs import ReportInputs
@@ -93,6 +95,10 @@ def build_report(inputs: ReportInputs) -> str:
             )
             if table
         ],
+        privacy_figures=_privacy_figures(inputs),
+        privacy_table=privacy.privacy_table(inputs.metrics),
+        privacy_note=privacy.PRIVACY_NOTE,
+        copies_figures=_copies_figures(inputs) if inputs.internal else [],
         attribution_figures=_attribution_figures(inputs) if inputs.internal else [],
         attribution_tables=fidelity.attribution_tables(inputs.metrics),
         attribution_note=fidelity.ATTRIBUTION_NOTE,
@@ -161,6 +167,18 @@ def _attribution_figures(inputs: ReportInputs) -> list[Shown]:
         _show(stem, attribution_words(*key, simulated[key[0]], simulated[key[0]]), ".png")
         for key, stem in sorted(inputs.attribution_figures.items(), key=lambda figure: figure[0] not in first)
     ]
+
+
+def _privacy_figures(inputs: ReportInputs) -> list[Shown]:
+    """Show what is given away; first against the number of training images, on which copying hangs."""
+    confidence = inputs.study.statistics.confidence
+    ordered = sorted(inputs.privacy_figures.items(), key=lambda item: item[0] != "samples")
+    return [_show(stem, privacy_words(inputs.metrics, axis, confidence), ".svg") for axis, stem in ordered]
+
+
+def _copies_figures(inputs: ReportInputs) -> list[Shown]:
+    simulated = {cohort.info.cohort: cohort.info.simulated for cohort in inputs.cohorts}
+    return [_show(stem, copies_words(*key, simulated[key[0]]), ".png") for key, stem in inputs.copies_figures.items()]
 
 
 def _neighbours_figures(inputs: ReportInputs) -> list[Shown]:

@@ -72,6 +72,10 @@ class ReportInputs:
         Cohort → whose published values are laid over its paper figures.
     fidelity_figures : mapping
         Axis → stem.
+    privacy_figures : mapping
+        Axis → stem.
+    copies_figures : mapping
+        (cohort, experiment, family) → stem: closest pairs. Internal.
     neighbours_figures : mapping
         (space, cohort, experiment, family) → stem. Internal.
     attribution_figures : mapping
@@ -104,6 +108,8 @@ class ReportInputs:
     paper_figures: Mapping[str, Path] = field(default_factory=dict)
     published: Mapping[str, str] = field(default_factory=dict)
     fidelity_figures: Mapping[str, Path] = field(default_factory=dict)
+    privacy_figures: Mapping[str, Path] = field(default_factory=dict)
+    copies_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     neighbours_figures: Mapping[tuple[str, str, str, str], Path] = field(default_factory=dict)
     attribution_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     training_figures: Mapping[tuple[str, str], Path] = field(default_factory=dict)

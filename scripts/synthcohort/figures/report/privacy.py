@@ -1,0 +1,64 @@
+"""The report's table of what synthetic cohorts give away: the strongest attack of each, beside its controls."""
+
+import pandas as pd
+
+from synthcohort.figures.attacks import attack_table, attack_title
+from synthcohort.figures.report.table import Table
+
+PRIVACY_NOTE = (
+    "Somebody holds a patient’s image and asks whether the generator was trained on it. Of all attacks, on images and "
+    "on patients, the strongest is shown, so its AUROC lies a little above what it would be alone (0.5: chance; all of "
+    "them are in tables/privacy.csv). True positives at 1 %: the share of members that is found by a threshold which "
+    "takes one in a hundred others for a member (chance: 0.01); it takes 1000 others to tell. Replayed: the same "
+    "attack where training images are replayed with noise and moved by a pixel; an attack that does not find those "
+    "proves nothing by its silence. Nothing to find: the same attack where it can only guess. Authenticity: share of "
+    "samples that are no copies, beside that of replayed images of other patients. What each figure says and does not "
+    "say stands in docs/privacy.md."
+)
+COLUMNS = [
+    "Cohort",
+    "Experiment",
+    "Family",
+    "Strongest attack",
+    "AUROC",
+    "True positives at 1 %",
+    "Replayed",
+    "Nothing to find",
+    "Authenticity",
+    "of other patients",
+]
+UNRESOLVED = "not resolvable, n = {}"
+
+
+def privacy_table(metrics: pd.DataFrame) -> Table | None:
+    """Tabulate the strongest attack on each family's samples, and authenticity; None where nothing was attacked."""
+    attacks = attack_table(metrics)
+    if attacks.empty:
+        return None
+    runs = ["cohort", "experiment", "source", "replicate"]
+    strongest = attacks.loc[attacks.groupby(runs, sort=True)["auroc"].idxmax()]
+    several = strongest["replicate"].nunique() > 1
+    shares = metrics[(metrics["metric"] == "authenticity") & (metrics["role"] != "positive_control")]
+    share = {tuple(row[key] for key in runs): f"{row['value']:.2f}" for row in shares.to_dict("records")}
+    body = []
+    for row in strongest.to_dict("records"):
+        run = tuple(row[key] for key in runs)
+        rate = row["tpr_0.01"]
+        body.append(
+            [
+                *run[:2],
+                f"{run[2]}, {run[3]}" if several else run[2],
+                attack_title(f"{row['attack']}/{row['unit']}", row["features"]),
+                f"{row['auroc']:.2f} ({row['auroc_low']:.2f} to {row['auroc_high']:.2f})",
+                UNRESOLVED.format(row["non_members"]) if pd.isna(rate) else f"{rate:.3f}",
+                _number(row["replayed"]),
+                _number(row["nothing_to_find"]),
+                share.get(run, "–"),
+                share.get((*run[:2], "real", run[3]), "–"),
+            ]
+        )
+    return Table("What do the synthetic images give away?", COLUMNS, body, words=4)
+
+
+def _number(value: float | None) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"

@@ -1,0 +1,143 @@
+"""What figures and report say of privacy: attacks beside their controls, pairs without identifiers, gaps named."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthcohort.audit.privacy_vocabulary import (
+    CLOSEST_RECORD,
+    DISCRIMINATOR,
+    HALVES,
+    PATIENT,
+    THIRD_GROUP,
+    attack_parameter,
+)
+from synthcohort.figures.attacks import attack_table, attack_title
+from synthcohort.figures.copies import draw_copies_figure
+from synthcohort.figures.privacy import NOT_MEASURED, REPLAYED, draw_privacy_figure, privacy_rows, privacy_words
+from synthcohort.figures.report.privacy import privacy_table
+
+JUDGE = "judge (plain)"
+
+
+def row(level: str, source: str, role: str, parameter: str, features: str, value: float, **more) -> dict:
+    return {
+        "study": "s", "cohort": "c", "experiment": f"samples-{level}", "axis": "samples", "level": level,
+        "source": source, "replicate": "r0", "metric": "attack_auroc", "finding": "", "role": role,
+        "features": features, "parameter": parameter, "value": value, "ci_low": value - 0.05, "ci_high": value + 0.05,
+        "n": 120, "simulated": True,
+    } | more  # fmt: skip
+
+
+def metrics(replicates: int = 1) -> pd.DataFrame:
+    """Two levels of one cohort; the discriminator gives the smaller one's patients away."""
+    plain = attack_parameter(CLOSEST_RECORD, PATIENT)
+    third = attack_parameter(CLOSEST_RECORD, PATIENT, THIRD_GROUP)
+    own = attack_parameter(DISCRIMINATOR, PATIENT)
+    halves = attack_parameter(DISCRIMINATOR, PATIENT, HALVES)
+    rows = []
+    for number in range(replicates):
+        for level, found in (("00040", 0.8), ("00200", 0.55)):
+            more = {"replicate": f"r{number}"}
+            rows += [
+                row(level, "r3-gan", "value", plain, "pixels", 0.52 + 0.02 * number, **more),
+                row(level, "r3-gan", "value", plain, JUDGE, 0.5, **more),
+                row(level, "real", "positive_control", plain, "pixels", 0.99, **more),
+                row(level, "real", "positive_control", plain, JUDGE, 0.9, **more),
+                row(level, "real", "negative_control", third, "pixels", 0.49, **more),
+                row(level, "r3-gan", "value", own, DISCRIMINATOR, found, **more),
+                row(level, "r3-gan", "negative_control", halves, DISCRIMINATOR, 0.51, **more),
+                row(level, "r3-gan", "value", f"{own}/0.01", DISCRIMINATOR, np.nan, metric="attack_tpr", **more),
+                row(level, "r3-gan", "value", f"{plain}/0.1", "pixels", 0.12, metric="attack_tpr", **more),
+                row(level, "r3-gan", "value", "", "pixels", 0.6, metric="authenticity", n=500, **more),
+                row(level, "real", "negative_control", THIRD_GROUP, "pixels", 0.7, metric="authenticity", **more),
+                row(level, "real", "positive_control", "", "pixels", 0.02, metric="authenticity", **more),
+            ]
+    return pd.DataFrame(rows)
+
+
+def test_figure_draws_values_floors_and_replayed_images_and_saves_what_it_draws(tmp_path: Path) -> None:
+    drawn = draw_privacy_figure(metrics(), "samples", tmp_path / "privacy-samples")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".svg", ".png", ".csv"}
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "privacy-samples.csv", dtype={"level": str}), drawn.assign(
+        parameter=drawn["parameter"].replace("", np.nan)), check_dtype=False)  # fmt: skip
+    seen = drawn.groupby(["metric", "role"])["value"].agg(list).to_dict()
+    assert seen[CLOSEST_RECORD, "value"] == [0.52, 0.52], "in pixels, not in the judge's features"
+    assert seen[CLOSEST_RECORD, "floor"] == [0.49, 0.49]
+    assert seen[CLOSEST_RECORD, "ceiling"] == [0.99, 0.99]
+    assert seen[DISCRIMINATOR, "value"] == [0.8, 0.55]
+    assert seen[DISCRIMINATOR, "floor"] == [0.51, 0.51]
+    assert (DISCRIMINATOR, "ceiling") not in seen
+    assert seen["authenticity", "floor"] == [0.7, 0.7]
+    assert set(drawn.loc[drawn["role"] == "ceiling", "parameter"]) == {REPLAYED}
+
+
+def test_several_replicates_are_pooled_and_each_is_shown() -> None:
+    table = privacy_rows(metrics(2), "samples")
+    values = table[(table["metric"] == CLOSEST_RECORD) & (table["role"] == "value") & (table["level"] == "00040")]
+    assert sorted(values["value"]) == pytest.approx([0.52, 0.53, 0.54])
+    words = privacy_words(metrics(2), "samples", 0.95)
+    assert "2 replicates" in words.caption
+    assert "simulated" in words.caption
+    assert "r3-gan: 0.53 at 40, 0.53 at 200" in words.alt
+
+
+def test_nothing_attacked_is_said(tmp_path: Path) -> None:
+    others = metrics().assign(metric="auroc")
+    assert draw_privacy_figure(others, "samples", tmp_path / "empty").empty
+    assert privacy_words(others, "samples", 0.95).caption == NOT_MEASURED
+    assert privacy_table(others) is None
+
+
+def test_every_attack_stands_beside_its_controls() -> None:
+    table = attack_table(metrics()).set_index(["experiment", "features"])
+    assert len(table) == 6
+    pixels = table.loc[("samples-00040", "pixels")]
+    assert (pixels["auroc"], pixels["replayed"], pixels["nothing_to_find"], pixels["tpr_0.1"]) == (
+        0.52,
+        0.99,
+        0.49,
+        0.12,
+    )
+    own = table.loc[("samples-00040", DISCRIMINATOR)]
+    assert (own["auroc"], own["nothing_to_find"], own["non_members"]) == (0.8, 0.51, 120)
+    assert pd.isna(own["replayed"])
+    assert pd.isna(own["tpr_0.01"])
+
+
+def test_report_shows_the_strongest_attack_and_what_cannot_be_resolved() -> None:
+    table = privacy_table(metrics())
+    assert table is not None
+    assert table.rows[0] == [
+        "c", "samples-00040", "r3-gan", "discriminator, patients", "0.80 (0.75 to 0.85)", "not resolvable, n = 120",
+        "–", "0.51", "0.60", "0.70",
+    ]  # fmt: skip
+    assert attack_title("closest_record/image", JUDGE) == "closest record in the judge’s features, images"
+    several = privacy_table(metrics(2))
+    assert several is not None
+    assert [cells[2] for cells in several.rows] == ["r3-gan, r0", "r3-gan, r1"] * 2
+
+
+def test_closest_pairs_are_drawn_with_both_controls(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{name}_{key}": rng.integers(0, 256, (3, 1, 16, 16)).astype(np.uint8)
+        for name in ("r3-gan", "cpd-gan", "positive_control", "negative_control")
+        for key in ("synthetic", "training")
+    }
+    arrays |= {
+        f"{name}_{key}": rng.random(3)
+        for name in ("r3-gan", "cpd-gan", "positive_control", "negative_control")
+        for key in ("distances", "ratios")
+    }
+    np.savez(tmp_path / "pairs.npz", **arrays)
+    drawn = draw_copies_figure(tmp_path / "pairs.npz", tmp_path / "copies", "r3-gan", True)
+    assert drawn.groupby("shown").size().to_dict() == {
+        "r3-gan": 3, "Training images, replayed": 3, "Other patients, replayed": 3
+    }  # fmt: skip
+    assert drawn.loc[drawn["shown"] == "r3-gan", "ratio"].tolist() == arrays["r3-gan_ratios"].tolist()
+    assert "INTERNAL" in (tmp_path / "copies.svg").read_text()
+    np.savez(tmp_path / "none.npz")
+    assert draw_copies_figure(tmp_path / "none.npz", tmp_path / "none", "r3-gan", True).empty
