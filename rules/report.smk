@@ -278,6 +278,7 @@ rule report:
         histories=files.expand_generators(f"{RUN}/history.csv"),
     output:
         page=f"{RESULTS}/report.html",
+        shareable=f"{RESULTS}/report-shareable.html",
         verdict=report(
             f"{RESULTS}/tables/verdict.csv",
             caption="captions/verdict.rst",

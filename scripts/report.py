@@ -1,5 +1,6 @@
-"""Write the report: one self-contained page."""
+"""Write the report: one self-contained page, and one without any image of the cohorts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from synthcohort.figures.verdict import verdict_table, verdicts
 
 
 def main(snakemake):
-    """Write report.html."""
+    """Write both pages and the table of verdicts."""
     metrics = pd.read_parquet(snakemake.input.metrics)
     folder = Path(snakemake.output.page).parent
     cohorts = [CohortInputs.read(Path(path).parent, snakemake.params.size) for path in snakemake.input.experiments]
@@ -60,6 +61,7 @@ def main(snakemake):
         },
     )
     write_text(snakemake.output.page, build_report(inputs))
+    write_text(snakemake.output.shareable, build_report(replace(inputs, internal=False)))
     write_csv(
         snakemake.output.verdict, verdict_table(verdicts(metrics, snakemake.params.margin, copying(inputs.generators)))
     )

@@ -17,7 +17,13 @@ pytestmark = pytest.mark.workflow
 
 
 def test_the_report_and_its_parts_stand(smoke) -> None:
-    for name in ("report.html", "metrics.parquet", "tables/resolution.csv", "tables/resolution.tex"):
+    for name in (
+        "report.html",
+        "report-shareable.html",
+        "metrics.parquet",
+        "tables/resolution.csv",
+        "tables/resolution.tex",
+    ):
         assert (smoke.results / name).stat().st_size > 100
     for kind in ("pdf", "svg", "png", "csv"):
         for axis in ("resolution", "classes", "samples", "amount"):
