@@ -1,6 +1,8 @@
 """The whole workflow on the smoke study: what stands at the end, what reruns, what does not."""
 
+import base64
 import copy
+import hashlib
 import json
 import re
 import zipfile
@@ -9,11 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.core.store import ImageStore
 
 pytestmark = pytest.mark.workflow
+EMBEDDED = re.compile(r"data:image/(?:png|svg\+xml);base64,([A-Za-z0-9+/=]+)")
+NEAR = 4.0
+"""Root mean square difference, of 255 grey levels, up to which an image is nearly another."""
 
 
 def test_the_report_and_its_parts_stand(smoke) -> None:
@@ -141,6 +148,47 @@ def test_one_figure_deleted_redraws_it_and_the_report(smoke) -> None:
 def test_drawing_every_figure_anew_touches_no_model(smoke) -> None:
     drawing = {"number_figures", "training_figures", "picture_figures", "paper_pictures", "cohort_figure"}
     assert smoke.rules_to_run("figures", "--forcerun", *drawing) == drawing | {"figures"}
+
+
+def digests(page: Path) -> set[str]:
+    return {hashlib.sha256(base64.b64decode(packed)).hexdigest() for packed in EMBEDDED.findall(page.read_text())}
+
+
+def file_digests(folder: Path) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def near_copies(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> int:
+    """Count images that are nearly one of the real ones."""
+    vectors, others = (array.reshape(len(array), -1).astype(float) for array in (images, real))
+    return int((cdist(vectors, others).min(axis=1) <= NEAR * np.sqrt(vectors.shape[1])).sum())
+
+
+def test_no_file_that_shows_the_cohorts_is_on_the_page_to_share(smoke) -> None:
+    internal, shared = file_digests(smoke.results / "internal"), digests(smoke.results / "report-shareable.html")
+    assert digests(smoke.results / "report.html") & internal, "positive control: the internal page has some"
+    assert shared
+    assert not shared & internal
+    assert shared <= file_digests(smoke.results / "figures")
+    page = (smoke.results / "report-shareable.html").read_text()
+    assert 'class="banner"' not in page
+    assert "What do they give away?" in page
+
+
+def test_no_sample_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> None:
+    shown = 0
+    for cohort, size in (("head-phantom", "008"), ("head-phantom", "016"), ("chest-phantom", "016")):
+        folder = smoke.results / "cohorts" / cohort
+        real = ImageStore(folder / "store" / size).images
+        for path in folder.glob(f"resolution-{size}/*/r0/samples.npz"):
+            with np.load(path) as arrays:
+                for images in arrays.values():
+                    if images.dtype == np.uint8 and images.shape[-3:] == real.shape[1:]:
+                        shown += 1
+                        assert near_copies(images.reshape(-1, *real.shape[1:]), real) == 0
+        with np.load(folder / f"resolution-{size}/r3-gan/r0/gallery.npz") as arrays:
+            assert near_copies(arrays["real"], real) == len(arrays["real"]), "positive control: patients' images"
+    assert shown >= 7
 
 
 def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -> None:
