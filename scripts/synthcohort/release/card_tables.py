@@ -1,0 +1,169 @@
+"""The dataset card's tables, as Markdown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthcohort.audit.utility import REAL
+from synthcohort.release.gate import (
+    AUROC,
+    FIGURE,
+    NEGATIVE,
+    POSITIVE,
+    RATE_METRIC,
+    VALUE,
+    attack_rows,
+    attack_title,
+    run_rows,
+)
+from synthcohort.release.subject import SIDES, Subject
+
+SIDE_NAMES = {"train": "Training", "valid": "Validation", "test": "Test"}
+FIDELITY = {
+    "frechet_distance": "Fréchet distance (lower is better)",
+    "kid": "Kernel distance (lower is better)",
+    "precision": "Precision (higher is better)",
+    "recall": "Recall (higher is better)",
+    "density": "Density (higher is better)",
+    "coverage": "Coverage (higher is better)",
+    "diversity": "Similarity of pairs with the same labels (lower is more diverse)",
+    "sliced_wasserstein": "Sliced Wasserstein distance (lower is better)",
+    "label_fidelity": "Label fidelity, AUROC of the judge (higher is better)",
+}
+DESCRIBED = {
+    "authenticity": "Authenticity: share of images that are no near copies (Alaa et al. 2022)",
+    "alpha_precision": "α-precision (Alaa et al. 2022)",
+    "beta_recall": "β-recall (Alaa et al. 2022)",
+    "canaries_found": "Images that show a planted canary",
+}
+RATES = (0.01, 0.1)
+NONE = "–"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Lay out a table; a cell may hold anything but a line break."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def estimate(rows: pd.DataFrame, form: str = ".3f") -> str:
+    """Write the first row's value, interval and n: ``0.812 (0.790 to 0.834), n = 512``; a dash where there is none."""
+    if rows.empty:
+        return NONE
+    row = rows.iloc[0]
+    if pd.isna(row["value"]):
+        return f"not resolvable with n = {row['n']}"
+    interval = "" if pd.isna(row["ci_low"]) else f" ({row['ci_low']:{form}} to {row['ci_high']:{form}})"
+    return f"{row['value']:{form}}{interval}, n = {row['n']}"
+
+
+def source_table(subject: Subject) -> str:
+    """Images and patients of the source cohort, per side of the experiment."""
+    sizes = subject.source.sizes
+    return markdown_table(["Side", "Images", "Patients"], [(SIDE_NAMES[side], *sizes[side]) for side in SIDES])
+
+
+def policy_table(subject: Subject) -> str:
+    """How pixels and labels of the source cohort were treated."""
+    config, protocol = subject.source.config, subject.source.protocol
+    labels = {
+        "protocol": protocol.name,
+        "smallest label combination": f"{config.minimum_combination} training images",
+        "labels of synthetic images": "copies of the real images' labels"
+        if protocol.copy_labels
+        else "drawn from the training distribution of label combinations",
+    }
+    if config.data is not None:
+        labels |= {"dataset": config.data.dataset, "uncertain labels": config.data.uncertain}
+    pixels = {key.replace("_", " "): _text(value) for key, value in subject.source.info.policy.items()}
+    pixels.pop("version", None)
+    return markdown_table(["What", "How"], (pixels | labels).items())
+
+
+def findings_table(subject: Subject) -> str:
+    """How often each finding is present in the synthetic images."""
+    rows = [
+        [finding.display, *[int((store.records[finding.name] == 1).sum()) for store in subject.parts.values()]]
+        for finding in subject.info.findings
+    ]
+    total = ["All images", *[len(store) for store in subject.parts.values()]]
+    return markdown_table(["Finding", *[SIDE_NAMES[part] for part in subject.parts]], [*rows, total])
+
+
+def utility_table(subject: Subject) -> str:
+    """AUROC on real test patients after training on real and on synthetic images, and their difference."""
+    own, real = (run_rows(subject.metrics, subject.release, source) for source in (None, REAL))
+    names = {finding.name: finding.display for finding in subject.info.findings}
+    rows = [
+        [
+            display,
+            estimate(_choose(real, "auroc", finding)),
+            estimate(_choose(own, "auroc", finding)),
+            estimate(_choose(own, "utility_gap", finding)),
+            estimate(_choose(own, "retention", finding), ".0%"),
+        ]
+        for finding, display in {"mean": "Mean", **names}.items()
+    ]
+    heading = ["Finding", "Trained on real images", "Trained on synthetic images", "Utility gap", "Retention"]
+    return markdown_table(heading, rows)
+
+
+def fidelity_table(subject: Subject) -> str:
+    """How near the images come to real ones, beside what other real images reach."""
+    own, real = (run_rows(subject.metrics, subject.release, source) for source in (None, REAL))
+    rows = []
+    for metric, name in FIDELITY.items():
+        finding = "mean" if metric == "label_fidelity" else ""
+        value, floor = (
+            rows_of[(rows_of["metric"] == metric) & (rows_of["role"] == role) & (rows_of["finding"] == finding)]
+            for rows_of, role in ((own, VALUE), (real, "floor"))
+        )
+        rows.append([name, estimate(value), estimate(floor)])
+    return markdown_table(["Measure", "These images", "Real images of other patients"], rows)
+
+
+def privacy_table(subject: Subject) -> str:
+    """Every membership attack with its controls."""
+    rows = attack_rows(run_rows(subject.metrics, subject.release))
+    table = []
+    for name, figures in rows.groupby(FIGURE, sort=True):
+        areas, rates = (figures[figures["metric"] == metric] for metric in (AUROC, RATE_METRIC))
+        cells = [estimate(areas[areas["role"] == VALUE])]
+        cells += [estimate(rates[(rates["role"] == VALUE) & np.isclose(rates["rate"], rate)]) for rate in RATES]
+        cells.append(estimate(areas[areas["role"] == POSITIVE]))
+        silent = areas[areas["role"] == NEGATIVE].to_dict("records")
+        cells.append("; ".join(f"{row['control']} {row['value']:.3f}".strip() for row in silent) or NONE)
+        table.append([attack_title(*name), *cells])
+    heading = ["Attack", "AUROC", *[f"True positive rate at {rate:.0%}" for rate in RATES]]
+    return markdown_table([*heading, "AUROC on replayed training images", "AUROC where nothing is to be found"], table)
+
+
+def described_table(subject: Subject) -> str:
+    """Other privacy figures, which describe and do not decide; empty where there are none."""
+    own = run_rows(subject.metrics, subject.release)
+    values = own[own["role"] == VALUE]
+    rows = [
+        [name + (f" in {features}" if features else ""), estimate(figures)]
+        for metric, name in DESCRIBED.items()
+        for features, figures in values[values["metric"] == metric].groupby("features", sort=True)
+    ]
+    return markdown_table(["Measure", "Value"], rows) if rows else ""
+
+
+def _choose(rows: pd.DataFrame, metric: str, finding: str) -> pd.DataFrame:
+    """Take the row whose interval is the bootstrap's."""
+    chosen = (rows["metric"] == metric) & (rows["finding"] == finding) & (rows["role"] == VALUE)
+    return rows[chosen & (rows["parameter"] == "")]
+
+
+def _text(value: Any) -> str:
+    """Write a value of a policy: pairs as ranges, lists with commas."""
+    if isinstance(value, list):
+        return ", ".join(_text(item) if not _is_pair(item) else f"{item[0]:g} to {item[1]:g}" for item in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(end, (int, float)) for end in value)
