@@ -7,15 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthcohort.audit.privacy_vocabulary import (
+    CALIBRATED,
+    CLOSEST_RECORD,
+    DENSITY_RATIO,
+    DISCRIMINATOR,
+    HALVES,
+    IMAGE,
+    PATIENT,
+    THIRD_GROUP,
+    attack_parameter,
+)
 from synthcohort.audit.utility import METRIC_TYPES
 from synthcohort.core.atomic import write_json
-from synthcohort.core.cohort_config import Cohort
-from synthcohort.core.protocol import Protocol
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.release_config import Release
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.release.subject import SourceCohort, Subject
 
 SEED = 7
+ATTACKS = [(CLOSEST_RECORD, "judge"), (CLOSEST_RECORD, "pixels"), (CALIBRATED, "judge"), (DENSITY_RATIO, "judge")]
 FINDINGS = {"bleed": "Bleed", "fracture": "Fracture", "no_finding": "No finding"}
 BRAIN, BONE = (0.0, 80.0), (-800.0, 2000.0)
 INGESTS: dict[str, dict[str, Any]] = {
@@ -68,32 +79,31 @@ def figure(metric: str, value: float, low: float, high: float, **keys: Any) -> d
     }
 
 
-def attack(name: str, unit: str, features: str) -> list[dict[str, Any]]:
-    """An attack that finds nothing, with controls in order."""
+def attack(name: str, unit: str, features: str, replayed: bool = True) -> list[dict[str, Any]]:
+    """An attack that finds nothing, with controls in order, as `privacy_audit` writes it."""
     known, silent = {"features": features}, {"features": features, "role": "negative_control"}
-    return [
-        figure("attack_auroc", 0.51, 0.47, 0.55, parameter=f"{name}/{unit}", **known),
-        figure("attack_tpr", 0.012, 0.006, 0.02, parameter=f"{name}/{unit}/0.01", **known),
-        figure("attack_tpr", 0.11, 0.08, 0.14, parameter=f"{name}/{unit}/0.1", **known),
-        figure("attack_tpr", np.nan, np.nan, np.nan, parameter=f"{name}/{unit}/0.001", **known),
-        figure("attack_auroc", 0.99, 0.98, 1.0, parameter=f"{name}/{unit}", role="positive_control", **known),
-        figure("attack_tpr", 0.9, 0.8, 1.0, parameter=f"{name}/{unit}/0.01", role="positive_control", **known),
-        figure("attack_auroc", 0.5, 0.46, 0.54, parameter=f"{name}/{unit}/third_group", **silent),
-        figure("attack_auroc", 0.5, 0.46, 0.54, parameter=f"{name}/{unit}/halves", **silent),
+    rows = [
+        figure("attack_auroc", 0.51, 0.47, 0.55, parameter=attack_parameter(name, unit), **known),
+        figure("attack_tpr", 0.012, 0.006, 0.02, parameter=attack_parameter(name, unit, rate=0.01), **known),
+        figure("attack_tpr", 0.11, 0.08, 0.14, parameter=attack_parameter(name, unit, rate=0.1), **known),
+        figure("attack_tpr", np.nan, np.nan, np.nan, parameter=attack_parameter(name, unit, rate=0.001), **known),
+        figure("attack_auroc", 0.5, 0.46, 0.54, parameter=attack_parameter(name, unit, HALVES), **silent),
     ]
+    if replayed:
+        parameter, caught = attack_parameter(name, unit), {"role": "positive_control", **known}
+        rows += [
+            figure("attack_auroc", 0.99, 0.98, 1.0, parameter=parameter, **caught),
+            figure("attack_tpr", 0.9, 0.8, 1.0, parameter=attack_parameter(name, unit, rate=0.01), **caught),
+            figure("attack_auroc", 0.52, 0.48, 0.56, parameter=attack_parameter(name, unit, THIRD_GROUP), **silent),
+        ]
+    return rows
 
 
 def metrics() -> pd.DataFrame:
     """Figures that pass the gate."""
-    rows = [
-        row
-        for name in ("closest_record", "density_ratio")
-        for unit in ("image", "patient")
-        for row in attack(name, unit, "judge")
-    ]
+    rows = [row for name, space in ATTACKS for unit in (IMAGE, PATIENT) for row in attack(name, unit, space)]
+    rows += [row for unit in (IMAGE, PATIENT) for row in attack(DISCRIMINATOR, unit, DISCRIMINATOR, replayed=False)]
     rows += [
-        figure("attack_auroc", 0.53, 0.49, 0.57, parameter="discriminator/patient", features="discriminator"),
-        figure("attack_tpr", 0.0, 0.0, 0.003, parameter="discriminator/patient/0.01", features="discriminator"),
         figure("authenticity", 0.93, 0.9, 0.96, features="judge"),
         figure("frechet_distance", 12.5, 11.0, 14.0, features="judge"),
         figure("frechet_distance", 4.25, 4.0, 4.5, features="judge", source="real", role="floor"),
@@ -111,11 +121,17 @@ def metrics() -> pd.DataFrame:
     return pd.DataFrame(rows).astype(METRIC_TYPES)
 
 
-def change(table: pd.DataFrame, parameter: str, role: str = "value", **values: float) -> pd.DataFrame:
-    """Set columns of the rows of one figure; there must be some."""
+def rows_of(table: pd.DataFrame, parameter: str, role: str = "value", features: str = "judge") -> "pd.Series[bool]":
+    """Find the one row of an attack's figure."""
+    rows = (table["parameter"] == parameter) & (table["role"] == role) & (table["features"] == features)
+    assert rows.sum() == 1
+    return rows
+
+
+def change(table: pd.DataFrame, parameter: str, role: str = "value", features: str = "judge", **values: float):
+    """Set columns of the row of one figure of an attack."""
     changed = table.copy()
-    rows = (changed["parameter"] == parameter) & (changed["role"] == role) & changed["metric"].str.startswith("attack")
-    assert rows.any()
+    rows = rows_of(table, parameter, role, features)
     changed.loc[rows, list(values)] = list(values.values())
     return changed
 
@@ -145,9 +161,8 @@ def subject(
     ingest = {**INGESTS[modality]}
     if modality == "CT":
         ingest["windows"] = [{"center": (low + high) / 2, "width": high - low} for low, high in windows]
-    data = {"folder": "/PLANTED/folder", "labels": "PLANTED.csv"}
-    config = Cohort.model_validate({"name": "clinic", "data": data, "ingest": ingest})
-    source = SourceCohort(config, Protocol(), info, {"train": (80, 40), "valid": (10, 5), "test": (10, 6)})
+    sizes = {"train": (80, 40), "valid": (10, 5), "test": (10, 6)}
+    source = SourceCohort(Ingest.model_validate(ingest), {"protocol": "corrected"}, info, sizes)
     table = metrics() if figures is None else figures
     return Subject(release(**changes), source, {"train": train, "valid": valid}, GENERATOR, table)
 

@@ -3,15 +3,19 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from release_cases import change, figure, metrics, release
+from release_cases import change, figure, metrics, release, rows_of
+from synthcohort.audit.privacy_vocabulary import attack_parameter, split_attack_parameter
 from synthcohort.core.errors import UserError
 from synthcohort.core.release_config import Gate
-from synthcohort.release.gate import attack_rows, check_gate, pass_gate, run_rows
+from synthcohort.release.gate import check_gate, loosened, pass_gate, run_rows
 
 REASON = "The head of the data office decided so on 2026-01-02."
+RATE = "true positive rate at 1% false positives"
+UNKNOWN = {"value": np.nan, "ci_low": np.nan, "ci_high": np.nan}
 
 
 def failures(table, gate=None):
@@ -23,21 +27,17 @@ def test_figures_in_order_pass():
     assert pass_gate(metrics(), release()) == []
 
 
-@pytest.mark.parametrize(
-    ("parameter", "metric", "expected"),
-    [
-        ("closest_record/patient/halves/0.01", "attack_tpr", ("closest_record", "patient", "halves", 0.01)),
-        ("closest_record/image/0.001", "attack_tpr", ("closest_record", "image", "", 0.001)),
-        ("discriminator/patient", "attack_auroc", ("discriminator", "patient", "", np.nan)),
-        ("discriminator", "attack_tpr", ("discriminator", "", "", 0.01)),
-        ("density_ratio/image/third_group", "attack_auroc", ("density_ratio", "image", "third_group", np.nan)),
-    ],
-)
-def test_a_parameter_is_taken_apart(parameter, metric, expected):
-    table = metrics().head(1).assign(parameter=parameter, metric=metric)
-    row = attack_rows(table).iloc[0]
-    assert (row["attack"], row["unit"], row["control"]) == expected[:3]
-    np.testing.assert_equal(row["rate"], expected[3])
+@pytest.mark.parametrize("attack", ["closest_record", "discriminator"])
+@pytest.mark.parametrize("unit", ["image", "patient"])
+@pytest.mark.parametrize("control", ["", "third_group", "halves"])
+@pytest.mark.parametrize("rate", [None, 0.001, 0.01, 0.1])
+def test_a_parameter_is_taken_apart_as_it_was_made(attack, unit, control, rate):
+    parts = split_attack_parameter(attack_parameter(attack, unit, control, rate))
+    assert parts == (attack, unit, control, "" if rate is None else str(rate))
+
+
+def test_the_thresholds_are_those_that_were_agreed_on():
+    assert Gate().model_dump() == {"attack_auroc": 0.6, "attack_tpr": 0.02}
 
 
 def test_the_ends_of_intervals_decide_and_not_the_values():
@@ -48,83 +48,131 @@ def test_the_ends_of_intervals_decide_and_not_the_values():
     table = change(table, "closest_record/image", value=0.5, ci_high=gate.attack_auroc + 1e-3)
     assert failures(table) == ["closest record of images (judge): the AUROC's interval ends at 0.601, above 0.6"]
     table = change(metrics(), "closest_record/patient/0.01", ci_low=gate.attack_tpr + 1e-3)
-    rate = "the interval of the true positive rate at 1% false positives begins at 0.021, above 0.02"
-    assert failures(table) == [f"closest record of patients (judge): {rate}"]
+    begins = f"closest record of patients (judge): the interval of the {RATE} begins at 0.021, above 0.02"
+    assert failures(table) == [begins]
+
+
+@pytest.mark.parametrize("features", ["judge", "pixels"])
+def test_every_space_counts(features):
+    table = change(metrics(), "closest_record/image", features=features, ci_high=0.7)
+    assert failures(table) == [f"closest record of images ({features}): the AUROC's interval ends at 0.700, above 0.6"]
+
+
+def test_an_attack_that_not_every_audit_makes_counts_where_it_was_made():
+    table = metrics()
+    extra = table[table["parameter"].str.startswith("discriminator/") & table["metric"].str.startswith("attack")].copy()
+    extra["parameter"] = extra["parameter"].str.replace("discriminator", "shadow_generators")
+    extra["features"], extra.loc[extra["role"] == "value", "ci_high"] = "shadow_generators", 0.9
+    table = pd.concat([table, extra], ignore_index=True)
+    found = failures(table)
+    assert found[0] == "shadow generators of images: the AUROC's interval ends at 0.900, above 0.6"
+    assert len(found) == 2
 
 
 def test_rates_other_than_one_percent_do_not_decide():
-    assert failures(change(metrics(), "closest_record/image/0.1", value=0.9, ci_low=0.8, ci_high=1)) == []
+    for rate in ("0.1", "0.001"):
+        assert failures(change(metrics(), f"closest_record/image/{rate}", value=0.9, ci_low=0.8, ci_high=1)) == []
 
 
-def test_what_is_not_known_fails():
-    unknown = {"value": np.nan, "ci_low": np.nan, "ci_high": np.nan}
-    for parameter, words in (
-        ("closest_record/image", "the AUROC is not resolvable with n = 1200"),
-        ("closest_record/image/0.01", "the true positive rate at 1% false positives is not resolvable with n = 1200"),
-    ):
-        assert failures(change(metrics(), parameter, **unknown)) == [f"closest record of images (judge): {words}"]
-        # A value without an interval is no better.
-        assert len(failures(change(metrics(), parameter, ci_low=np.nan, ci_high=np.nan))) == 1
-        table = metrics()
-        missing = table[(table["parameter"] != parameter) | (table["role"] != "value")]
-        assert failures(missing) == [f"closest record of images (judge): {words.removesuffix(' with n = 1200')}"]
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [("closest_record/image", "the AUROC"), ("closest_record/image/0.01", f"the {RATE}")],
+)
+def test_what_is_not_known_fails(parameter, words):
+    sentence = f"closest record of images (judge): {words} is not resolvable"
+    assert failures(change(metrics(), parameter, **UNKNOWN)) == [f"{sentence} with n = 1200"]
+    # A value without an interval is no better, nor an interval without a value.
+    assert failures(change(metrics(), parameter, ci_low=np.nan, ci_high=np.nan)) == [f"{sentence} with n = 1200"]
+    assert failures(change(metrics(), parameter, value=np.nan)) == [f"{sentence} with n = 1200"]
+    table = metrics()
+    assert failures(table[~rows_of(table, parameter)]) == [sentence]
+
+
+def test_an_attack_that_was_not_made_fails():
+    table = metrics()
+    for attack, title in (("density_ratio", "density ratio"), ("discriminator", "discriminator")):
+        left_out = failures(table[~table["parameter"].str.startswith(f"{attack}/")])
+        assert left_out == [f"{title} of {unit}: not measured" for unit in ("images", "patients")]
 
 
 def test_without_an_audit_nothing_leaves():
     table = metrics()
-    nothing = failures(table[~table["metric"].str.startswith("attack")])
-    assert nothing[0] == "no membership attack was measured"
-    assert len(nothing) == 3
+    nothing = ["no membership attack was measured"]
+    assert failures(table[~table["metric"].str.startswith("attack")]) == nothing
     # The figures of another run are no excuse.
-    assert failures(table.assign(replicate="r1"))[0] == "no membership attack was measured"
-    assert len(check_gate(run_rows(table, release(source="cpd-gan")), Gate())) == 3
+    assert failures(table.assign(replicate="r1")) == nothing
+    assert check_gate(run_rows(table, release(source="cpd-gan")), Gate()) == nothing
 
 
-def test_controls_out_of_order_fail():
-    blind = change(metrics(), "density_ratio/image", "positive_control", value=0.949)
-    assert failures(blind) == [
-        "density ratio of images (judge): replayed training images are caught with an AUROC of 0.949 only, below 0.95"
-    ]
-    assert "an unknown number" in failures(change(blind, "density_ratio/image", "positive_control", value=np.nan))[0]
-    # 0.61 with an interval that reaches to 0.59 may be chance, with one from 0.605 it is not; flipped likewise.
-    name = "density_ratio/image/third_group"
-    assert failures(change(metrics(), name, "negative_control", value=0.61, ci_low=0.59, ci_high=0.63)) == []
-    for value, low, high in ((0.61, 0.605, 0.62), (0.39, 0.38, 0.395), (np.nan, np.nan, np.nan)):
-        found = failures(change(metrics(), name, "negative_control", value=value, ci_low=low, ci_high=high))
-        assert len(found) == 1
-        assert "where there is nothing to find (third_group)" in found[0]
+def test_a_blind_attack_proves_nothing():
+    name, title = "density_ratio/image", "density ratio of images (judge)"
+    blind = change(metrics(), name, "positive_control", value=0.949)
+    assert failures(blind) == [f"{title}: replayed training images are caught with an AUROC of 0.949, not 0.95"]
+    unknown = f"{title}: replayed training images are caught with an AUROC of an unknown number, not 0.95"
+    assert failures(change(metrics(), name, "positive_control", value=np.nan)) == [unknown]
     table = metrics()
-    for role, words in (("positive_control", "able to alarm"), ("negative_control", "able to stay silent")):
-        assert [words in sentence for sentence in failures(table[table["role"] != role])] == [True]
+    assert failures(table[~rows_of(table, name, "positive_control")]) == [unknown]
+
+
+@pytest.mark.parametrize("control", ["third_group", "halves"])
+def test_an_attack_that_alarms_over_nothing_proves_nothing(control):
+    name = f"density_ratio/image/{control}"
+    for value in (0.4, 0.6):
+        assert failures(change(metrics(), name, "negative_control", value=value)) == []
+    sentence = f"density ratio of images (judge): where nothing is to be found ({control.replace('_', ' ')}) the AUROC"
+    for value in (0.399, 0.601):
+        found = failures(change(metrics(), name, "negative_control", value=value))
+        assert found == [f"{sentence} is {value}, not within 0.1 of 0.5"]
+    table = metrics()
+    for missing in (
+        change(table, name, "negative_control", value=np.nan),
+        table[~rows_of(table, name, "negative_control")],
+    ):
+        assert failures(missing) == [f"{sentence} is an unknown number, not within 0.1 of 0.5"]
+
+
+def test_the_discriminator_has_no_replayed_images_but_halves():
+    table = metrics()
+    name = "discriminator/patient/halves"
+    found = failures(table[~rows_of(table, name, "negative_control", "discriminator")])
+    assert found == [
+        "discriminator of patients: where nothing is to be found (halves) the AUROC is an unknown number, not within "
+        "0.1 of 0.5"
+    ]
 
 
 def test_a_canary_closes_the_gate():
-    table = metrics()
-    for found, words in ((0.0, []), (2.0, ["2 of the synthetic images show a planted canary"])):
+    for found, expected in (
+        (0.0, []),
+        (2.0, ["2 of the synthetic images show a planted canary"]),
+        (np.nan, ["canaries were planted, and it is not known how many the synthetic images show"]),
+    ):
+        table = metrics()
         table.loc[len(table)] = figure("canaries_found", found, np.nan, np.nan)
-        assert failures(table) == words
-        table = table.iloc[:-1].copy()
-    table.loc[len(table)] = figure("canaries_found", np.nan, np.nan, np.nan)
-    assert len(failures(table)) == 1
-    # A canary in the control that replays training images is as it should be.
-    table.loc[len(table) - 1] = figure("canaries_found", 5, np.nan, np.nan, role="positive_control")
-    assert failures(table) == []
+        # A canary in the control that replays training images is as it should be.
+        table.loc[len(table)] = figure("canaries_found", 5, np.nan, np.nan, role="positive_control")
+        assert failures(table) == expected
 
 
 def test_a_failed_gate_names_every_figure_and_the_run():
     table = change(metrics(), "closest_record/image", ci_high=0.7)
-    table = change(table, "discriminator/patient", ci_high=0.8)
+    table = change(table, "discriminator/patient", features="discriminator", ci_high=0.8)
     with pytest.raises(UserError, match=r"clinic resolution-016 r3-gan r0 may not leave.*0\.700, above 0\.6; .*0\.800"):
         pass_gate(table, release())
 
 
-def test_an_override_is_loud(caplog, monkeypatch):
-    table = change(metrics(), "closest_record/image", ci_high=0.7)
+@pytest.fixture
+def log(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("synthcohort"), "propagate", True)
     with caplog.at_level(logging.WARNING, "synthcohort"):
-        assert len(pass_gate(table, release(override=REASON))) == 1
-    assert REASON in caplog.text
-    assert "0.700, above 0.6" in caplog.text
+        yield caplog
+
+
+def test_an_override_is_loud(log):
+    table = change(metrics(), "closest_record/image", ci_high=0.7)
+    assert len(pass_gate(table, release(override=REASON))) == 1
+    assert REASON in log.text
+    assert "0.700, above 0.6" in log.text
 
 
 @pytest.mark.parametrize("reason", ["yes", " " * 40, "because we can"])
@@ -133,9 +181,11 @@ def test_an_override_needs_a_reason(reason):
         release(override=reason)
 
 
-def test_thresholds_are_config():
+def test_thresholds_are_config_and_looser_ones_are_loud(log):
     table = change(metrics(), "closest_record/image", ci_high=0.62)
     assert len(failures(table)) == 1
-    assert failures(table, Gate(attack_auroc=0.65)) == []
+    assert loosened(Gate()) == loosened(Gate(attack_auroc=0.55, attack_tpr=0.01)) == []
+    assert pass_gate(table, release(gate={"attack_auroc": 0.65})) == []
+    assert "the gate is looser than its default: attack_auroc is 0.65, by default 0.6" in log.text
     with pytest.raises(ValidationError):
         Gate(attack_auroc=0.4)

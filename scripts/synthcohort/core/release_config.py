@@ -1,4 +1,4 @@
-"""The config of a release: which synthetic cohort leaves, under which licence, and what must hold before it may."""
+"""The config of a release: which synthetic cohort leaves, on which terms, and what must hold before it may."""
 
 from datetime import date
 from typing import Annotated
@@ -11,17 +11,17 @@ SHORTEST_REASON = 20
 
 
 class Gate(Model):
-    """What the privacy audit must show before a synthetic cohort may leave; a figure that is not known fails."""
+    """What the privacy audit must show before a synthetic cohort may leave; a figure that is not known fails.
+
+    That no planted canary is found, and that the audit's controls are in order, is asked for in any case. Looser
+    thresholds than the default ones are announced in the bundle.
+    """
 
     attack_auroc: float = Field(0.60, ge=0.5, le=1)
     """No membership attack's AUROC may have an interval that ends above this; 0.5 is chance."""
     attack_tpr: float = Field(0.02, ge=0.01, le=1)
     """No attack's true positive rate at 1 % false positives may have an interval that begins above this; 0.01 is
     chance."""
-    positive_control: float = Field(0.95, ge=0.5, le=1)
-    """AUROC that attacks must reach on replayed training images, at least."""
-    negative_control: float = Field(0.1, gt=0, lt=0.5)
-    """How far from 0.5 an attack's whole interval may lie where there is nothing to find, at most."""
 
 
 class Release(Model):
@@ -29,11 +29,11 @@ class Release(Model):
 
     cohort: Name
     """Cohort that the images stand for."""
-    experiment: Annotated[str, Field(pattern=r"^[a-z]+-[0-9]+$")]
+    experiment: str
     """Experiment as in the paths, for example resolution-032."""
     source: Name
     """Generator family that drew the images."""
-    replicate: Annotated[str, Field(pattern=r"^r[0-9]+$")] = "r0"
+    replicate: str = "r0"
     """Which replicate's sample."""
     license: str = Field(min_length=1)
     """Terms of use: an SPDX identifier such as CC-BY-4.0, or the address of the terms."""

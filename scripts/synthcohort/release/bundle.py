@@ -110,7 +110,7 @@ def build_bundle(folder: str | Path, subject: Subject, generator: str | Path, se
 
 def _images(bundle: Bundle, subject: Subject, seed: int) -> Iterator[dict[str, Any]]:
     """Write every image in every form; yield its row of the label table."""
-    modality = choose_modality(subject.source.config.ingest)
+    modality = choose_modality(subject.source.ingest)
     number = 0
     for part, store in subject.parts.items():
         writer = ObjectWriter(store.info, modality, seed, subject.release.field_of_view)

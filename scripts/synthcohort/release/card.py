@@ -6,7 +6,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from synthcohort import __version__
+from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.release import card_tables
+from synthcohort.release.gate import loosened
 from synthcohort.release.objects import choose_modality
 from synthcohort.release.subject import Subject
 
@@ -38,7 +40,7 @@ def write_card(subject: Subject, failures: list[str]) -> str:
         simulated=source.info.simulated,
         failures=failures,
         reason=" ".join(release.override.split()),
-        modality=choose_modality(source.config.ingest),
+        modality=choose_modality(source.ingest),
         windows=[f"{low:g} to {high:g}" for low, high in info.windows],
         resolution=info.resolution,
         findings_table=card_tables.findings_table(subject),
@@ -58,6 +60,9 @@ def write_card(subject: Subject, failures: list[str]) -> str:
         privacy_table=card_tables.privacy_table(subject),
         described_table=card_tables.described_table(subject),
         gate=release.gate,
+        loosened=loosened(release.gate),
+        caught=CAUGHT,
+        margin=CHANCE_MARGIN,
         software=__version__,
     )
 
@@ -70,7 +75,7 @@ def title(subject: Subject) -> str:
 
 def own_data(subject: Subject) -> str:
     """Write the part of a config that reads the bundle's DICOM files, from the folder of the bundle."""
-    modality = choose_modality(subject.source.config.ingest)
+    modality = choose_modality(subject.source.ingest)
     ingest: dict[str, object] = {"modalities": [modality]}
     if modality == "CT" and subject.info.windows:
         low, high = subject.info.windows[0]

@@ -3,21 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from synthcohort.audit.utility import REAL
-from synthcohort.release.gate import (
-    AUROC,
-    FIGURE,
-    NEGATIVE,
-    POSITIVE,
-    RATE_METRIC,
-    VALUE,
-    attack_rows,
-    attack_title,
-    run_rows,
-)
+from synthcohort.audit.privacy_vocabulary import CANARIES, HALVES, THIRD_GROUP
+from synthcohort.core.experiment import REAL
+from synthcohort.release.gate import AUROC, NEGATIVE, POSITIVE, RATE_METRIC, VALUE, attack_rows, attacks, find, run_rows
 from synthcohort.release.subject import SIDES, Subject
 
 SIDE_NAMES = {"train": "Training", "valid": "Validation", "test": "Test"}
@@ -36,9 +26,9 @@ DESCRIBED = {
     "authenticity": "Authenticity: share of images that are no near copies (Alaa et al. 2022)",
     "alpha_precision": "α-precision (Alaa et al. 2022)",
     "beta_recall": "β-recall (Alaa et al. 2022)",
-    "canaries_found": "Images that show a planted canary",
+    CANARIES: "Images that show a planted canary",
 }
-RATES = (0.01, 0.1)
+RATES = ("0.01", "0.1")
 NONE = "–"
 
 
@@ -67,19 +57,9 @@ def source_table(subject: Subject) -> str:
 
 def policy_table(subject: Subject) -> str:
     """How pixels and labels of the source cohort were treated."""
-    config, protocol = subject.source.config, subject.source.protocol
-    labels = {
-        "protocol": protocol.name,
-        "smallest label combination": f"{config.minimum_combination} training images",
-        "labels of synthetic images": "copies of the real images' labels"
-        if protocol.copy_labels
-        else "drawn from the training distribution of label combinations",
-    }
-    if config.data is not None:
-        labels |= {"dataset": config.data.dataset, "uncertain labels": config.data.uncertain}
     pixels = {key.replace("_", " "): _text(value) for key, value in subject.source.info.policy.items()}
     pixels.pop("version", None)
-    return markdown_table(["What", "How"], (pixels | labels).items())
+    return markdown_table(["What", "How"], [*pixels.items(), *subject.source.label_policy.items()])
 
 
 def findings_table(subject: Subject) -> str:
@@ -127,17 +107,18 @@ def fidelity_table(subject: Subject) -> str:
 def privacy_table(subject: Subject) -> str:
     """Every membership attack with its controls."""
     rows = attack_rows(run_rows(subject.metrics, subject.release))
-    table = []
-    for name, figures in rows.groupby(FIGURE, sort=True):
-        areas, rates = (figures[figures["metric"] == metric] for metric in (AUROC, RATE_METRIC))
-        cells = [estimate(areas[areas["role"] == VALUE])]
-        cells += [estimate(rates[(rates["role"] == VALUE) & np.isclose(rates["rate"], rate)]) for rate in RATES]
-        cells.append(estimate(areas[areas["role"] == POSITIVE]))
-        silent = areas[areas["role"] == NEGATIVE].to_dict("records")
-        cells.append("; ".join(f"{row['control']} {row['value']:.3f}".strip() for row in silent) or NONE)
-        table.append([attack_title(*name), *cells])
-    heading = ["Attack", "AUROC", *[f"True positive rate at {rate:.0%}" for rate in RATES]]
-    return markdown_table([*heading, "AUROC on replayed training images", "AUROC where nothing is to be found"], table)
+    table = [
+        [
+            title,
+            estimate(find(figures, AUROC)),
+            *[estimate(find(figures, RATE_METRIC, rate=rate)) for rate in RATES],
+            estimate(find(figures, AUROC, POSITIVE)),
+            *[estimate(find(figures, AUROC, NEGATIVE, control)) for control in (THIRD_GROUP, HALVES)],
+        ]
+        for title, figures in attacks(rows)
+    ]
+    rates = [f"True positive rate at {float(rate):.0%}" for rate in RATES]
+    return markdown_table(["Attack", "AUROC", *rates, "Replayed members", "Replayed others", "Halves"], table)
 
 
 def described_table(subject: Subject) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from synthcohort.release.card import title
+from synthcohort.release.gate import loosened
 from synthcohort.release.subject import Subject
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -124,6 +125,8 @@ def _description(subject: Subject, failures: list[str]) -> str:
         f"{subject.images} images drawn by a {release.source} generator that was trained on the cohort {release.cohort}"
         f"{simulated}. No person was imaged; not for clinical use."
     )
+    if sentences := loosened(release.gate):
+        text += f" WARNING: the privacy gate is looser than its default ({'; '.join(sentences)})."
     if failures:
         text += f" WARNING: the privacy gate failed ({'; '.join(failures)}) and was overridden: {release.override}"
     return text
@@ -147,7 +150,7 @@ def _column(name: str, data_type: str, description: str) -> dict[str, Any]:
 def _file_name() -> dict[str, Any]:
     """Tie a picture to the row of the table that names it."""
     source = {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}}
-    reference = {"field": {"@id": f"images/{PICTURES}"}}
+    reference = {"fileObject": {"@id": LABELS}, "extract": {"column": PICTURES}}
     return _field("file_name", "sc:Text", "File name of the picture.", source) | {"references": reference}
 
 

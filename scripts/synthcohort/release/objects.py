@@ -70,8 +70,8 @@ class ObjectWriter:
     def __init__(self, info: StoreInfo, modality: Modality, seed: int, field_of_view: float | None = None) -> None:
         if modality == "CT" and not info.windows:
             raise UserError(
-                f"release: the CT images of {info.cohort} have no Hounsfield units, as protocol.scale_each_image is on, "
-                "so they cannot become DICOM; release a cohort of the corrected protocol."
+                f"release: the CT images of {info.cohort} have no Hounsfield units, as protocol.scale_each_image is "
+                "on, so they cannot become DICOM; release a cohort of the corrected protocol."
             )
         self.info = info
         self.key = (seed, info.digests["images.npy"])
@@ -138,6 +138,12 @@ class ObjectWriter:
                 "SoftwareVersions": __version__,
             },
         )
+        # Which part of the body the images stand for is not known here; nor, then, whether it is one of a pair.
+        shared.pop("BodyPartExamined", None)
+        if self.modality == "DX":
+            shared.AnatomicRegionSequence = []
+        else:
+            shared.Laterality = ""
         if self.modality == "CT":
             self._describe_ct(shared)
         else:
@@ -153,7 +159,6 @@ class ObjectWriter:
         shared.PixelSpacing = [pixel, pixel]
         shared.ImagePositionPatient = [corner, corner, "0"]
         write.set_rescale(shared, (high - low) / WHITE, low, "HU")
-        shared.Laterality = ""  # type 2C where the body part is not named: it may be one of a pair
         write.set_windows(shared, [write.window_of(low, high, exact=True)], exact=True)
 
     def _describe_radiograph(self, shared: Dataset) -> None:
@@ -169,6 +174,8 @@ class ObjectWriter:
             view.CodingSchemeDesignator = "SCT"
             view.ViewModifierCodeSequence = []
             shared.ViewCodeSequence = [view]
+        else:
+            shared.PatientOrientation = ""  # as the view may be any
 
 
 def findings_text(labels: Mapping[str, float]) -> str:

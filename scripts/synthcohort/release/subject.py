@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from synthcohort.core.cohort_config import Cohort
+from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
-from synthcohort.core.protocol import Protocol
 from synthcohort.core.release_config import Release
 from synthcohort.core.store import ImageStore, StoreInfo
 
@@ -22,28 +21,30 @@ class SourceCohort:
 
     Attributes
     ----------
-    config : Cohort
-        Its config; folders and tables of own data are not repeated in the bundle.
-    protocol : Protocol
-        The study's.
+    ingest : Ingest
+        Which modalities and views were taken.
+    label_policy : mapping of str to str
+        From `released.label_policy`: how labels were treated.
     info : StoreInfo
         Of its store at the released resolution.
     sizes : mapping of str to tuple of int
         Images and patients of each side of the experiment.
     """
 
-    config: Cohort
-    protocol: Protocol
+    ingest: Ingest
+    label_policy: Mapping[str, str]
     info: StoreInfo
     sizes: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def read(cls, config: Cohort, protocol: Protocol, store: str | Path, selection: str | Path) -> "SourceCohort":
+    def read(
+        cls, ingest: Ingest, label_policy: Mapping[str, str], store: str | Path, selection: str | Path
+    ) -> "SourceCohort":
         """Read the sizes from the paths of a real ``store.json`` and of the experiment's ``selection.parquet``."""
         table = pd.read_parquet(selection, columns=["patient_id", "side"])
         sides = {side: table.loc[table["side"] == side, "patient_id"] for side in SIDES}
         sizes = {side: (len(patients), patients.nunique()) for side, patients in sides.items()}
-        return cls(config, protocol, StoreInfo.read(store), sizes)
+        return cls(ingest, label_policy, StoreInfo.read(store), sizes)
 
 
 @dataclass(frozen=True, eq=False)
