@@ -28,7 +28,7 @@ from synthcohort.release.subject import SourceCohort, Subject
 SEED = 7
 ATTACKS = [(CLOSEST_RECORD, "judge"), (CLOSEST_RECORD, "pixels"), (CALIBRATED, "judge"), (DENSITY_RATIO, "judge")]
 FINDINGS = {"bleed": "Bleed", "fracture": "Fracture", "no_finding": "No finding"}
-BRAIN, BONE = (0.0, 80.0), (-800.0, 2000.0)
+BRAIN, BONE, LUNG = (0.0, 80.0), (-800.0, 2000.0), (-1350.0, 150.0)
 INGESTS: dict[str, dict[str, Any]] = {
     "CT": {"modalities": ["CT"]},
     "DX": {"modalities": ["CR", "DX"]},

@@ -50,4 +50,4 @@ def test_mlcroissant_loads_images_with_their_labels(bundle):
         assert labels == table.loc[name, list(FINDINGS)].to_dict()
         content = record["images/image"]
         picture = content if isinstance(content, Image.Image) else Image.open(io.BytesIO(content))
-        np.testing.assert_array_equal(np.asarray(picture), images[table.index.get_loc(name)])
+        np.testing.assert_array_equal(np.asarray(picture.convert("L")), images[table.index.get_loc(name)])

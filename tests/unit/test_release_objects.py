@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from release_cases import BONE, BRAIN, FINDINGS, INGESTS, SEED, synthetic_store
+from release_cases import BONE, BRAIN, FINDINGS, INGESTS, LUNG, SEED, synthetic_store
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.release.objects import ObjectWriter, choose_modality
@@ -24,6 +24,7 @@ KNOWN = (
     f"not a recognized standard attribute - {SYNTHETIC}",  # Synthetic Data is younger than the validator
     f"not present in standard DICOM IOD - {SYNTHETIC}",
     "this is a Standard Extended SOP Class",
+    "only permitted to be empty when actually unknown",  # Laterality: which part of the body is not known
 )
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -58,7 +59,7 @@ def test_dciodvfy_finds_no_fault(modality, tmp_path):
     plain.save_as(tmp_path / "plain.dcm")
     code, lines = complaints(tmp_path / "plain.dcm")
     assert code == 0
-    assert all("DICOMDIR" in line for line in lines)
+    assert all("DICOMDIR" in line or "<Laterality>" in line for line in lines)
     # Positive control: without an attribute of type 1 the same object is refused.
     broken = dcmread(io.BytesIO(files[0]))
     del broken.BitsStored
@@ -87,16 +88,17 @@ def test_no_two_images_share_a_uid_and_a_seed_repeats_them(tmp_path):
     _, _, first = written(tmp_path / "a", "CT")
     _, again, _ = written(tmp_path / "b", "CT")
     assert again == written(tmp_path / "c", "CT")[1]
-    # The same names from another store, or under another seed: another cohort, so other UIDs.
+    # The same names from another store, under another seed or with another header are other objects.
     _, _, other_images = written(tmp_path / "d", "CT", first=100)
     _, _, other_seed = written(tmp_path / "e", "CT", seed=8)
-    everything = [*first, *other_images, *other_seed]
+    _, _, other_header = written(tmp_path / "f", "CT", field_of_view=200.0)
+    everything = [*first, *other_images, *other_seed, *other_header]
     uids = [dataset[keyword].value for dataset in everything for keyword in (*UIDS, "FrameOfReferenceUID")]
-    assert len(set(uids)) == len(uids) == 48
+    assert len(set(uids)) == len(uids) == 64
     assert all(uid.is_valid for uid in uids)
 
 
-@pytest.mark.parametrize(("low", "high"), [BRAIN, BONE, (-1350.0, 150.0), (20.5, 61.25)])
+@pytest.mark.parametrize(("low", "high"), [BRAIN, BONE, LUNG, (20.5, 61.25)])
 def test_ct_gives_back_hounsfield_units(low, high, tmp_path):
     store, _, objects = written(tmp_path, "CT", windows=((low, high), BONE))
     for image, dataset in zip(store.images, objects, strict=True):

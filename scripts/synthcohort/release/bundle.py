@@ -24,7 +24,7 @@ from synthcohort.release.subject import Subject
 
 MANIFEST = "manifest-sha256.txt"
 CARD, RECORD, LABELS = "README.md", "croissant.json", "data/labels.csv"
-OUTPUTS = (MANIFEST, CARD, RECORD, "data", "generator")
+PARTS = (MANIFEST, CARD, RECORD, "data", "generator")
 TEXTS = ["image_id", "patient_id", "part", "sop_instance_uid", "dicom", "png"]
 """Columns of labels.csv before the findings; ``dicom`` and ``png`` are file names in the folders of these names."""
 WEIGHTS = "generator.safetensors"
@@ -60,7 +60,7 @@ class Bundle:
 
 def clear(folder: str | Path) -> None:
     """Remove a bundle, the manifest first, and nothing else that lies in its folder."""
-    for name in OUTPUTS:
+    for name in PARTS:
         path = Path(folder) / name
         if path.is_dir():
             shutil.rmtree(path)

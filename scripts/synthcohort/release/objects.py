@@ -1,5 +1,6 @@
 """A synthetic image as a DICOM object: nobody's identity, new UIDs, and pixels that say what they stand for."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -26,6 +27,11 @@ IMAGE_TYPES = {
     "CT": ["DERIVED", "PRIMARY", "AXIAL"],
     "CR": ["DERIVED", "PRIMARY"],
     "DX": ["DERIVED", "PRIMARY", ""],
+}
+NO_BODY_PART: dict[str, dict[str, Any]] = {
+    "CT": {"Laterality": ""},
+    "CR": {"Laterality": "", "BodyPartExamined": "", "PatientOrientation": ""},
+    "DX": {"BodyPartExamined": "", "AnatomicRegionSequence": []},
 }
 FRONTAL = ("399033003", "frontal projection")
 """SNOMED CT code of PS3.16 CID 4010: whether from the front or from behind is not known of a synthetic radiograph."""
@@ -57,7 +63,8 @@ class ObjectWriter:
     modality : {"CT", "CR", "DX"}
         From `choose_modality`.
     seed : int
-        With the images' digest and the image's name it decides the UIDs: other images never share them.
+        With the image's name and all that is written it decides the UIDs: other images, labels or headers never share
+        them.
     field_of_view : float, optional
         Side of the image in millimetres: the spacing is nominal. `FIELD_OF_VIEW` where it is left out.
 
@@ -74,10 +81,10 @@ class ObjectWriter:
                 "on, so they cannot become DICOM; release a cohort of the corrected protocol."
             )
         self.info = info
-        self.key = (seed, info.digests["images.npy"])
         self.modality = modality
         self.spacing = (field_of_view or FIELD_OF_VIEW[modality]) / info.resolution
         self.shared = write.element_bytes(self._shared(), SYNTAX)
+        self.key = (seed, info.data_version, hashlib.sha256(b"".join(self.shared.values())).hexdigest())
 
     def write(self, number: int, image: NDArray[np.uint8], record: Mapping[str, Any]) -> tuple[str, bytes]:
         """Make the file of one image.
@@ -139,11 +146,7 @@ class ObjectWriter:
             },
         )
         # Which part of the body the images stand for is not known here; nor, then, whether it is one of a pair.
-        shared.pop("BodyPartExamined", None)
-        if self.modality == "DX":
-            shared.AnatomicRegionSequence = []
-        else:
-            shared.Laterality = ""
+        write.set_attributes(shared, NO_BODY_PART[self.modality])
         if self.modality == "CT":
             self._describe_ct(shared)
         else:
@@ -174,8 +177,6 @@ class ObjectWriter:
             view.CodingSchemeDesignator = "SCT"
             view.ViewModifierCodeSequence = []
             shared.ViewCodeSequence = [view]
-        else:
-            shared.PatientOrientation = ""  # as the view may be any
 
 
 def findings_text(labels: Mapping[str, float]) -> str:
