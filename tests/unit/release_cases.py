@@ -43,11 +43,18 @@ GENERATOR = {
 
 
 def synthetic_store(
-    folder: Path, modality: str, side: int, count: int, first: int, windows: tuple[tuple[float, float], ...] = (BRAIN,)
+    folder: Path,
+    modality: str,
+    side: int,
+    count: int,
+    first: int,
+    windows: tuple[tuple[float, float], ...] = (BRAIN,),
+    like: StoreInfo | None = None,
 ) -> ImageStore:
-    """Noise of all 256 grey values with made-up labels, as `sample_to_store` writes a store."""
+    """Noise of all 256 grey values with made-up labels, as `sample_to_store` writes a store; `like` a real one's."""
     rng = np.random.default_rng(first)
     channels = len(windows) if modality == "CT" else 1
+    policy = {"generated_by": "r3-gan", "generator": WEIGHTS, "kimg": 2.5, "seed": 1, "candidates": 1}
     info = StoreInfo(
         cohort="clinic",
         findings=[Finding(name=name, display=display) for name, display in FINDINGS.items()],
@@ -57,10 +64,12 @@ def synthetic_store(
         channels=channels,
         images=0,
         simulated=False,
-        policy={"generated_by": "r3-gan", "generator": WEIGHTS, "kimg": 2.5, "seed": 1, "candidates": 1},
+        policy=policy,
     )
-    labels = np.eye(3)[rng.integers(0, 3, count)]
-    records = pd.DataFrame(labels, columns=list(FINDINGS))
+    if like is not None:
+        info = like.model_copy(update={"cohort": "clinic", "policy": policy})
+    names = info.finding_names
+    records = pd.DataFrame(np.eye(len(names))[rng.integers(0, len(names), count)], columns=names)
     numbers = range(first, first + count)
     records.insert(0, "image_id", [f"S{number:06d}" for number in numbers])
     records.insert(1, "patient_id", [f"synthetic-{number:06d}" for number in numbers])

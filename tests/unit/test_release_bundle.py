@@ -10,13 +10,28 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from planted import write_cohort
 
-from release_cases import BONE, BRAIN, FINDINGS, LUNG, SEED, change, generator_folder, metrics, release, subject
+from release_cases import (
+    BONE,
+    BRAIN,
+    FINDINGS,
+    GENERATOR,
+    LUNG,
+    SEED,
+    change,
+    generator_folder,
+    metrics,
+    release,
+    subject,
+    synthetic_store,
+)
 from synthcohort.cohort.datasets.registry import read_dataset
 from synthcohort.cohort.labels import mark_normal
+from synthcohort.core.atomic import file_digest, write_json
 from synthcohort.core.cohort_config import Cohort
 from synthcohort.core.errors import UserError
-from synthcohort.core.store import ImageStore
+from synthcohort.core.store import Finding, ImageStore
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards
 from synthcohort.dicom.preprocess import Shard, preprocess_shard
@@ -48,8 +63,8 @@ def ingest(cohort: Cohort, work: Path, side: int) -> tuple[pd.DataFrame, ImageSt
         columns=labels.columns,
     )  # fmt: skip
     table, names = mark_normal(index.table, [finding.name for finding in index.findings])
-    assert names == list(FINDINGS)
-    shard = Shard("test", False, Path(cohort.data.folder), private, cohort.ingest, [side], index.findings)
+    findings = [Finding(name=name, display=name) for name in names]
+    shard = Shard("test", False, Path(cohort.data.folder), private, cohort.ingest, [side], findings)
     folders = [work / f"shard-{number}" for number in range(cohort.ingest.shards)]
     for number, folder in enumerate(folders):
         preprocess_shard(shard, number, table, folder)
@@ -136,11 +151,61 @@ def test_nothing_else_leaves(weights, tmp_path):
         expected |= {"generator/generator.safetensors", "generator/generator.json"}
     assert set(files) == expected
     everything = b"".join(files.values())
-    assert b"PLANTED" not in everything  # paths of the source cohort, and what generator.json says of the training
+    assert b"PLANTED" not in everything  # what generator.json says of the training
     assert b"weights of discriminator" not in everything
     assert b"weights of unaveraged" not in everything
     assert (b"weights of generator" in everything) == weights
-    assert base64.b64encode(b"PLANTED")[:9] not in everything
+
+
+def test_no_identifier_of_a_patient_leaves(tmp_path):
+    """A cohort whose every identifier can be searched for; its images are rendered, a synthetic store is made alike."""
+    planted = write_cohort(tmp_path / "in", patients=10, images=2)
+    data = {"folder": str(tmp_path / "in/dicom"), "labels": str(tmp_path / "in/labels.csv"), "key": "uid"}
+    cohort = Cohort.model_validate({"name": "clinic", "data": data, "findings": ["bleed"]})
+    table, real = ingest(cohort, tmp_path / "work", 16)
+    sides = ["train", "valid", "test"]
+    selection = pd.DataFrame({"row": real.all_rows, "patient_id": real.records["patient_id"], "side": "train"})
+    selection.to_parquet(tmp_path / "selection.parquet")
+    source = SourceCohort.read(
+        cohort.ingest, {"dataset": "generic"}, real.folder / "store.json", tmp_path / "selection.parquet"
+    )
+    assert source.sizes == {"train": (len(real), 10), "valid": (0, 0), "test": (0, 0)}
+    parts = {
+        part: synthetic_store(tmp_path / part, "CT", 16, 3, first, like=real.info)
+        for part, first in zip(sides[:2], (1, 4), strict=True)
+    }
+    chosen = Subject(release(), source, parts, GENERATOR, metrics())
+    build_bundle(tmp_path / "bundle", chosen, tmp_path, SEED)
+    everything = b"".join(contents(tmp_path / "bundle").values())
+    hidden = {*planted, *real.records["patient_id"], *table["file_id"], str(tmp_path), "ZQ"}
+    assert len(hidden) > 100
+    for word in hidden:
+        for coded in (word.encode(), word.encode("utf-16-le"), base64.b64encode(word.encode()).rstrip(b"=")[:-1]):
+            assert coded not in everything
+    # Positive control: what does leave would be found.
+    assert all(word in everything for word in (b"synthetic-000001", b"S000001", b"bleed", b"clinic"))
+
+
+def test_released_weights_draw_the_images(tmp_path, monkeypatch):
+    import torch
+
+    from synthcohort.core.checkpoint import write_weights
+    from synthcohort.gan.registry import load_family
+    from synthcohort.gan.sampler import load_generator, sample_images
+
+    architecture = {"resolution": 8, "channels": 1, "findings": 3, "widths": [8], "blocks": 1, "latent": 4}
+    run = generator_folder(tmp_path / "run")
+    torch.manual_seed(0)
+    write_weights(run / "generator.safetensors", load_family("r3-gan").generator(**architecture).state_dict())
+    write_json(run / "generator.json", {**GENERATOR, "architecture": architecture})
+    monkeypatch.setattr("release_cases.WEIGHTS", file_digest(run / "generator.safetensors"))
+    build_bundle(tmp_path / "bundle", subject(tmp_path / "stores", weights=True), run, SEED)
+    labels, cpu = np.eye(3, dtype=np.float32), torch.device("cpu")
+    drawn = [
+        np.concatenate(list(sample_images(load_generator(folder, cpu), labels, 5)))
+        for folder in (run, tmp_path / "bundle/generator")
+    ]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_weights_that_drew_other_images_do_not_leave(tmp_path):

@@ -11,7 +11,7 @@ SHORTEST_REASON = 20
 
 
 class Gate(Model):
-    """What the privacy audit must show before a synthetic cohort may leave; looser values are announced in the bundle."""
+    """What the privacy audit must show before a synthetic cohort may leave; a bundle tells of looser values."""
 
     attack_auroc: float = Field(0.60, ge=0.5, le=1)
     """No membership attack's AUROC may have an interval that ends above this; 0.5 is chance."""

@@ -105,7 +105,7 @@ def fidelity_table(subject: Subject) -> str:
 
 
 def privacy_table(subject: Subject) -> str:
-    """Every membership attack with its controls."""
+    """Every membership attack with its controls; empty where none was measured."""
     rows = attack_rows(run_rows(subject.metrics, subject.release))
     table = [
         [
@@ -118,7 +118,8 @@ def privacy_table(subject: Subject) -> str:
         for title, figures in attacks(rows)
     ]
     rates = [f"True positive rate at {float(rate):.0%}" for rate in RATES]
-    return markdown_table(["Attack", "AUROC", *rates, "Replayed members", "Replayed others", "Halves"], table)
+    heading = ["Attack", "AUROC", *rates, "Replayed members", "Replayed others", "Halves"]
+    return markdown_table(heading, table) if table else ""
 
 
 def described_table(subject: Subject) -> str:
@@ -140,11 +141,12 @@ def _choose(rows: pd.DataFrame, metric: str, finding: str) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
-    """Write a value of a policy: pairs as ranges, lists with commas."""
-    if isinstance(value, list):
-        return ", ".join(_text(item) if not _is_pair(item) else f"{item[0]:g} to {item[1]:g}" for item in value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(end, (int, float)) for end in value)
+    """Write a value of a policy: two numbers as a range, other lists with commas."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case [int() | float() as low, int() | float() as high]:
+            return f"{low:g} to {high:g}"
+        case list():
+            return ", ".join(_text(item) for item in value)
+    return str(value)
