@@ -127,7 +127,7 @@ def described_table(subject: Subject) -> str:
     own = run_rows(subject.metrics, subject.release)
     values = own[own["role"] == VALUE]
     rows = [
-        [name + (f" in {features}" if features else ""), estimate(figures)]
+        [" in ".join([name, *filter(None, [str(features)])]), estimate(figures)]
         for metric, name in DESCRIBED.items()
         for features, figures in values[values["metric"] == metric].groupby("features", sort=True)
     ]

@@ -63,7 +63,7 @@ def attack_rows(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def attacks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give each attack of `attack_rows` with its title: what was measured, and its controls."""
-    for (attack, unit, features), figures in rows.groupby(FIGURE, sort=True):  # type: ignore[misc]
+    for (attack, unit, features), figures in rows.groupby(FIGURE, sort=True):
         yield attack_title(str(attack), str(unit), str(features)), figures
 
 

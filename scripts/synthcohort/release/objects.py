@@ -86,7 +86,7 @@ class ObjectWriter:
         self.shared = write.element_bytes(self._shared(), SYNTAX)
         self.key = (seed, info.data_version, hashlib.sha256(b"".join(self.shared.values())).hexdigest())
 
-    def write(self, number: int, image: NDArray[np.uint8], record: Mapping[str, Any]) -> tuple[str, bytes]:
+    def write(self, number: int, image: NDArray[np.uint8], record: Mapping[Any, Any]) -> tuple[str, bytes]:
         """Make the file of one image.
 
         Parameters
