@@ -254,11 +254,13 @@ def test_the_card_reports_the_figures_of_this_run(tmp_path):
     assert table["Bleed"].endswith("0.800 (0.780 to 0.820), n = 1200 | – | – |")
     fidelity = "12.500 (11.000 to 14.000), n = 1200 | 4.250 (4.000 to 4.500), n = 1200"
     assert fidelity in table["Fréchet distance (lower is better)"]
-    attack = table["closest record of patients (judge)"]
+    attack = table["closest record in pixels, patients"]
     assert "0.510 (0.470 to 0.550), n = 1200 | 0.012 (0.006 to 0.020), n = 1200 | 0.110 (0.080 to 0.140)" in attack
     controls = ("0.990 (0.980 to 1.000)", "0.520 (0.480 to 0.560)", "0.500 (0.460 to 0.540)")
     assert attack.endswith("".join(f"{control}, n = 1200 | " for control in controls).strip())
-    assert table["discriminator of patients"].endswith("| – | – | 0.500 (0.460 to 0.540), n = 1200 |")
+    authentic = table["Authenticity: share of images that are no near copies, by pixels (Alaa et al. 2022)"]
+    assert "0.930 (0.900 to 0.960), n = 1200 | 0.990 (0.970 to 1.000), n = 1200 |" in authentic
+    assert table["discriminator, patients"].endswith("| – | – | 0.500 (0.460 to 0.540), n = 1200 |")
     assert table["Training"].startswith("| Training | 80 | 40 |")
     assert "100 images of 51 patients" in "\n".join(lines)
     assert table["windows"] == "| windows | 0 to 80 |"

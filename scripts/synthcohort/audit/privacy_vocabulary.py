@@ -39,3 +39,10 @@ def split_attack_parameter(parameter: str) -> tuple[str, str, str, str]:
     attack, unit, *rest = parameter.split("/")
     control = rest.pop(0) if rest and rest[0] in (THIRD_GROUP, HALVES) else ""
     return attack, unit, control, "".join(rest)
+
+
+def attack_title(parameter: str, features: str) -> str:
+    """Name an attack for people: ``closest record in pixels, patients``."""
+    attack, unit, *_ = split_attack_parameter(parameter)
+    space = "" if features == attack else f" in {'pixels' if features == 'pixels' else 'the judge’s features'}"
+    return f"{attack.replace('_', ' ')}{space}, {unit}s"

@@ -23,9 +23,9 @@ FIDELITY = {
     "label_fidelity": "Label fidelity, AUROC of the judge (higher is better)",
 }
 DESCRIBED = {
-    "authenticity": "Authenticity: share of images that are no near copies (Alaa et al. 2022)",
-    "alpha_precision": "α-precision (Alaa et al. 2022)",
-    "beta_recall": "β-recall (Alaa et al. 2022)",
+    "authenticity": "Authenticity: share of images that are no near copies, by pixels (Alaa et al. 2022)",
+    "alpha_precision": "α-precision, by the judge's features (Alaa et al. 2022)",
+    "beta_recall": "β-recall, by the judge's features (Alaa et al. 2022)",
     CANARIES: "Images that show a planted canary",
 }
 RATES = ("0.01", "0.1")
@@ -106,7 +106,7 @@ def fidelity_table(subject: Subject) -> str:
 
 def privacy_table(subject: Subject) -> str:
     """Every membership attack with its controls; empty where none was measured."""
-    rows = attack_rows(run_rows(subject.metrics, subject.release))
+    rows = attack_rows(subject.metrics, subject.release)
     table = [
         [
             title,
@@ -116,6 +116,7 @@ def privacy_table(subject: Subject) -> str:
             *[estimate(find(figures, AUROC, NEGATIVE, control)) for control in (THIRD_GROUP, HALVES)],
         ]
         for title, figures in attacks(rows)
+        if (figures["role"] == VALUE).any()
     ]
     rates = [f"True positive rate at {float(rate):.0%}" for rate in RATES]
     heading = ["Attack", "AUROC", *rates, "Replayed members", "Replayed others", "Halves"]
@@ -124,14 +125,14 @@ def privacy_table(subject: Subject) -> str:
 
 def described_table(subject: Subject) -> str:
     """Other privacy figures, which describe and do not decide; empty where there are none."""
-    own = run_rows(subject.metrics, subject.release)
-    values = own[own["role"] == VALUE]
+    own, real = (run_rows(subject.metrics, subject.release, source) for source in (None, REAL))
+    values, replayed = own[own["role"] == VALUE], real[real["role"] == NEGATIVE]
     rows = [
-        [" in ".join([name, *filter(None, [str(features)])]), estimate(figures)]
+        [name, estimate(values[values["metric"] == metric]), estimate(replayed[replayed["metric"] == metric])]
         for metric, name in DESCRIBED.items()
-        for features, figures in values[values["metric"] == metric].groupby("features", sort=True)
+        if (values["metric"] == metric).any()
     ]
-    return markdown_table(["Measure", "Value"], rows) if rows else ""
+    return markdown_table(["Measure", "These images", "Replayed others"], rows) if rows else ""
 
 
 def _choose(rows: pd.DataFrame, metric: str, finding: str) -> pd.DataFrame:

@@ -17,9 +17,12 @@ from synthcohort.audit.privacy_vocabulary import (
     IMAGE,
     PATIENT,
     THIRD_GROUP,
+    attack_parameter,
+    attack_title,
     split_attack_parameter,
 )
 from synthcohort.core.errors import UserError
+from synthcohort.core.experiment import REAL
 from synthcohort.core.progress import logger
 from synthcohort.core.release_config import Gate, Release
 
@@ -29,7 +32,9 @@ RATE = "0.01"
 VALUE, POSITIVE, NEGATIVE = "value", "positive_control", "negative_control"
 FIGURE = ["attack", "unit", "features"]
 """What names an attack: what it does, whom it decides about, what it looks at."""
-ON_SAMPLES = (CLOSEST_RECORD, CALIBRATED, DENSITY_RATIO)
+FIND_COPIES = (CLOSEST_RECORD, CALIBRATED)
+"""Attacks that must catch replayed training images; the density ratio sees regions drawn too often, not copies."""
+ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO)
 """Attacks that need nothing but images, so that they can be tried on replayed ones, too."""
 EXPECTED = (*ON_SAMPLES, DISCRIMINATOR)
 """Attacks that every audit makes; others count where they were made."""
@@ -42,21 +47,26 @@ def run_rows(metrics: pd.DataFrame, release: Release, source: str | None = None)
     return metrics[chosen].reset_index(drop=True)
 
 
-def attack_rows(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows of membership attacks, and take their column ``parameter`` apart.
+def attack_rows(metrics: pd.DataFrame, release: Release) -> pd.DataFrame:
+    """Choose the rows of membership attacks on a run, and take their column ``parameter`` apart.
 
     Parameters
     ----------
     metrics : pandas.DataFrame
-        Rows of metrics.parquet.
+        metrics.parquet.
+    release : Release
+        Says which run.
 
     Returns
     -------
     pandas.DataFrame
-        Those rows with the text columns ``attack``, ``unit``, ``control`` (empty where there is none) and ``rate`` (a
-        true positive rate's false positive rate; empty for AUROCs).
+        Those rows, and those of the controls that replay real images, which all families share; with the text columns
+        ``attack``, ``unit``, ``control`` (empty where there is none) and ``rate`` (of false positives, of a true positive
+        rate; empty for AUROCs).
     """
-    rows = metrics[metrics["metric"].isin([AUROC, RATE_METRIC])].reset_index(drop=True)
+    shared = run_rows(metrics, release, REAL)
+    rows = pd.concat([run_rows(metrics, release), shared[shared["role"].isin([POSITIVE, NEGATIVE])]])
+    rows = rows[rows["metric"].isin([AUROC, RATE_METRIC])].reset_index(drop=True)
     parts = [split_attack_parameter(parameter) for parameter in rows["parameter"]]
     return rows.join(pd.DataFrame(parts, columns=["attack", "unit", "control", "rate"], dtype="str"))
 
@@ -64,12 +74,7 @@ def attack_rows(metrics: pd.DataFrame) -> pd.DataFrame:
 def attacks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give each attack of `attack_rows` with its title: what was measured, and its controls."""
     for (attack, unit, features), figures in rows.groupby(FIGURE, sort=True):
-        yield attack_title(str(attack), str(unit), str(features)), figures
-
-
-def attack_title(attack: str, unit: str, features: str) -> str:
-    """Name an attack for people: ``closest record of patients (judge features)``."""
-    return f"{attack.replace('_', ' ')} of {unit}s" + (f" ({features})" if features not in ("", attack) else "")
+        yield attack_title(attack_parameter(str(attack), str(unit)), str(features)), figures
 
 
 def find(figures: pd.DataFrame, metric: str, role: str = VALUE, control: str = "", rate: str = "") -> pd.DataFrame:
@@ -78,29 +83,30 @@ def find(figures: pd.DataFrame, metric: str, role: str = VALUE, control: str = "
     return figures[np.logical_and.reduce([figures[column] == value for column, value in wanted.items()])]
 
 
-def check_gate(metrics: pd.DataFrame, gate: Gate) -> list[str]:
+def check_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
     """Say in plain sentences what keeps a synthetic cohort from leaving.
 
     Every attack counts, whomever it decides about, and the end of its interval decides, not its value. A figure that is
-    missing, or has no interval, fails. So do controls that are out of order, as the audit itself defines it: replayed
-    training images must be caught (`CAUGHT`), or an attack's silence proves nothing; where nothing is to be found, the
-    AUROC must be near 0.5 (`CHANCE_MARGIN`), or an alarm means nothing.
+    missing, or has no interval, fails. So do controls that are out of order, as the audit itself defines it: attacks
+    that look for copies must catch replayed training images in one space at least (`CAUGHT`), or their silence proves
+    nothing; where nothing is to be found, every AUROC must be near 0.5 (`CHANCE_MARGIN`), or an alarm means nothing.
 
     Parameters
     ----------
     metrics : pandas.DataFrame
-        Rows of metrics.parquet of one run (`run_rows`): ``attack_auroc``, ``attack_tpr`` and, where canaries were
-        planted, ``canaries_found``.
-    gate : Gate
-        Thresholds.
+        metrics.parquet: ``attack_auroc``, ``attack_tpr`` and, where canaries were planted, ``canaries_found``.
+    release : Release
+        Which run, and the thresholds.
 
     Returns
     -------
     list of str
         Empty where the cohort may leave.
     """
-    rows = attack_rows(metrics)
-    return [*_missing(rows), *_attacks(rows, gate), *_canaries(metrics)]
+    rows, canaries = attack_rows(metrics, release), _canaries(run_rows(metrics, release))
+    if not ((rows["role"] == VALUE) & (rows["metric"] == AUROC)).any():
+        return ["no membership attack was measured", *canaries]
+    return [*_missing(rows), *_attacks(rows, release.gate), *_blind(rows), *canaries]
 
 
 def loosened(gate: Gate) -> list[str]:
@@ -133,7 +139,7 @@ def pass_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
     UserError
         Naming every figure that fails.
     """
-    failures = check_gate(run_rows(metrics, release), release.gate)
+    failures = check_gate(metrics, release)
     run = f"{release.cohort} {release.experiment} {release.source} {release.replicate}"
     for sentence in loosened(release.gate):
         logger.warning("release: the gate is looser than its default: %s", sentence)
@@ -150,15 +156,17 @@ def pass_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
 
 def _missing(rows: pd.DataFrame) -> Iterator[str]:
     """Name the attacks that no audit leaves out, and that are not there."""
-    values = rows[(rows["role"] == VALUE) & (rows["metric"] == AUROC)]
-    if values.empty:
-        yield "no membership attack was measured"
-        return
+    values = rows[rows["role"] == VALUE]
     known = set(zip(values["attack"], values["unit"], strict=True))
     for attack in EXPECTED:
         for unit in (IMAGE, PATIENT):
             if (attack, unit) not in known:
-                yield f"{attack_title(attack, unit, '')}: not measured"
+                yield f"{_title(attack, unit)}: not measured"
+
+
+def _title(attack: str, unit: str) -> str:
+    """Name an attack whatever it looks at."""
+    return attack_title(attack_parameter(attack, unit), attack)
 
 
 def _attacks(rows: pd.DataFrame, gate: Gate) -> Iterator[str]:
@@ -174,22 +182,26 @@ def _attacks(rows: pd.DataFrame, gate: Gate) -> Iterator[str]:
             yield f"{title}: the {at_rate} is not resolvable{_count(rate)}"
         if low > gate.attack_tpr:
             yield f"{title}: the interval of the {at_rate} begins at {low:.3f}, above {gate.attack_tpr:g}"
-        yield from _controls(title, figures)
+        for control in (THIRD_GROUP, HALVES) if figures["attack"].iloc[0] in ON_SAMPLES else (HALVES,):
+            silent = _only(find(figures, AUROC, NEGATIVE, control))
+            if not abs(silent - 0.5) <= CHANCE_MARGIN:
+                yield (
+                    f"{title}: where nothing is to be found ({control.replace('_', ' ')}) the AUROC is "
+                    f"{_number(silent)}, not within {CHANCE_MARGIN:g} of 0.5"
+                )
 
 
-def _controls(title: str, figures: pd.DataFrame) -> Iterator[str]:
-    """Check an attack's controls; one that needs more than images cannot be tried on replayed ones."""
-    replayable = figures["attack"].iloc[0] in ON_SAMPLES
-    caught = _only(find(figures, AUROC, POSITIVE))
-    if replayable and not caught >= CAUGHT:
-        yield f"{title}: replayed training images are caught with an AUROC of {_number(caught)}, not {CAUGHT:g}"
-    for control in (THIRD_GROUP, HALVES) if replayable else (HALVES,):
-        silent = _only(find(figures, AUROC, NEGATIVE, control))
-        if not abs(silent - 0.5) <= CHANCE_MARGIN:
-            yield (
-                f"{title}: where nothing is to be found ({control.replace('_', ' ')}) the AUROC is {_number(silent)}, "
-                f"not within {CHANCE_MARGIN:g} of 0.5"
-            )
+def _blind(rows: pd.DataFrame) -> Iterator[str]:
+    """Name the attacks that look for copies and do not find them where there is nothing else."""
+    replayed = rows[(rows["role"] == POSITIVE) & (rows["metric"] == AUROC)]
+    for attack in FIND_COPIES:
+        for unit in (IMAGE, PATIENT):
+            best = replayed.loc[(replayed["attack"] == attack) & (replayed["unit"] == unit), "value"].max()
+            if not best >= CAUGHT:
+                yield (
+                    f"{_title(attack, unit)}: replayed training images are caught with an AUROC of {_number(best)}, "
+                    f"below {CAUGHT:g}"
+                )
 
 
 def _canaries(metrics: pd.DataFrame) -> Iterator[str]:
