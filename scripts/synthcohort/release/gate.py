@@ -61,8 +61,8 @@ def attack_rows(metrics: pd.DataFrame, release: Release) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Those rows, and those of the controls that replay real images, which all families share; with the text columns
-        ``attack``, ``unit``, ``control`` (empty where there is none) and ``rate`` (of false positives, of a true positive
-        rate; empty for AUROCs).
+        ``attack``, ``unit``, ``control`` (empty where there is none) and ``rate`` (the false positive rate of a true
+        positive rate; empty for AUROCs).
     """
     shared = run_rows(metrics, release, REAL)
     rows = pd.concat([run_rows(metrics, release), shared[shared["role"].isin([POSITIVE, NEGATIVE])]])
