@@ -7,12 +7,14 @@ from synthcohort.core import versions
 from synthcohort.core.experiment import REAL
 from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
+from synthcohort.core.released import label_policy
 from synthcohort.core.workflow import (
     check_config,
     hand_library_to_jobs,
     inventory_of,
     lock_digest,
     phantom_of,
+    released,
 )
 
 
@@ -55,6 +57,7 @@ include: "rules/classifier.smk"
 include: "rules/gan.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
+include: "rules/release.smk"
 
 
 rule all:

@@ -8,6 +8,8 @@ IMAGE, PATIENT = "image", "patient"
 """What an attacker decides about."""
 THIRD_GROUP, HALVES = "third_group", "halves"
 """Negative controls: replayed patients who are neither members nor attacked; non-members against each other."""
+CANARIES = "canaries_found"
+"""Metric: synthetic images that show a canary, in studies that planted some (`measures.canaries`)."""
 CAUGHT = 0.95
 """AUROC that an attack must reach on the positive control, replayed training images."""
 CHANCE_MARGIN = 0.1
@@ -30,3 +32,17 @@ def attack_parameter(attack: str, unit: str, control: str = "", rate: float | No
     """
     parts = [attack, unit, control, "" if rate is None else f"{rate:g}"]
     return "/".join(part for part in parts if part)
+
+
+def split_attack_parameter(parameter: str) -> tuple[str, str, str, str]:
+    """Take apart what `attack_parameter` made: attack, unit, control and rate as text, empty where there is none."""
+    attack, unit, *rest = parameter.split("/")
+    control = rest.pop(0) if rest and rest[0] in (THIRD_GROUP, HALVES) else ""
+    return attack, unit, control, "".join(rest)
+
+
+def attack_title(parameter: str, features: str) -> str:
+    """Name an attack for people: ``closest record in pixels, patients``."""
+    attack, unit, *_ = split_attack_parameter(parameter)
+    space = "" if features == attack else f" in {'pixels' if features == 'pixels' else 'the judge’s features'}"
+    return f"{attack.replace('_', ' ')}{space}, {unit}s"

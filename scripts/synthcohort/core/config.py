@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from synthcohort.core.cohort_config import Cohort, Model, Name
 from synthcohort.core.families import FAMILIES
 from synthcohort.core.protocol import Protocol, ProtocolName, by_name
+from synthcohort.core.release_config import Release
 
 AxisName = Literal["resolution", "classes", "samples", "amount"]
 Mixture = Literal["mix", "pre"]
@@ -181,6 +182,8 @@ class Study(Model):
     """A second real-trained classifier, of another network: it scores what is generated and steers nothing."""
     statistics: Statistics = Statistics()
     """Intervals."""
+    release: Release | None = None
+    """The synthetic cohort that `snakemake release` makes a bundle of (docs/release.md); left out: none."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Study":

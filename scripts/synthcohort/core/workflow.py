@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from synthcohort.core.config import Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan, phantom_folder
+from synthcohort.core.released import released_run
 
 
 def hand_library_to_jobs() -> None:
@@ -20,13 +22,27 @@ def hand_library_to_jobs() -> None:
 
 def check_config(config: Mapping[str, Any]) -> Study:
     """Check the merged config and that results can be written; end with one sentence on stderr where they cannot."""
-    try:
+    with _one_sentence():
         study = load_study(config)
+        if study.release is not None:
+            released_run(Plan(study))
         _check_writable(Path("results"))
+    return study
+
+
+def released(plan: Plan) -> dict[str, str]:
+    """Give the wildcards of the run that is released; end with one sentence on stderr where the config names none."""
+    with _one_sentence():
+        return released_run(plan)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    try:
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    return study
 
 
 def _check_writable(folder: Path) -> None:

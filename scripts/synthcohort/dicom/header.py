@@ -65,12 +65,13 @@ PICTURES = frozenset({"PNG", "JPEG"})
 
 # fmt: off
 _KEYWORDS = (
-    "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "PatientID", "ViewPosition",
-    "StudyInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ViewCodeSequence", "ImagerPixelSpacing",
-    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
-    "PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "BurnedInAnnotation", "WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope",
-    "RescaleType", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PresentationLUTShape",
+    "ImageType", "SyntheticData", "SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "PatientID",
+    "ViewPosition", "StudyInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "ViewCodeSequence",
+    "ImagerPixelSpacing", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns",
+    "PixelSpacing", "PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "BurnedInAnnotation", "WindowCenter", "WindowWidth",
+    "RescaleIntercept", "RescaleSlope", "RescaleType", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence",
+    "PresentationLUTShape",
 )
 # fmt: on
 _PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
@@ -101,6 +102,8 @@ class Header:
     patient_id: str
     modality: str
     image_type: tuple[str, ...]
+    synthetic: bool
+    """Whether the file says that nothing in it was measured (Synthetic Data, PS3.3 C.12.1)."""
     intent: str
     view: str
     """AP, PA, frontal, other (known not to be frontal) or empty (unknown)."""
@@ -160,6 +163,7 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
         patient_id=_text(values["PatientID"]),
         modality=_text(values["Modality"]),
         image_type=tuple(_text(value) for value in _several(values["ImageType"])),
+        synthetic=_text(values["SyntheticData"]) == "YES",
         intent=_text(values["PresentationIntentType"]),
         view=_view(values["ViewPosition"], values["ViewCodeSequence"]),
         burned_in=_text(values["BurnedInAnnotation"]),

@@ -49,6 +49,7 @@ def picture_header(file: BinaryIO) -> Header:
             patient_id="",
             modality="",
             image_type=(),
+            synthetic=False,
             intent="",
             view="",
             burned_in="",

@@ -138,7 +138,8 @@ class Renderer:
         measured = stored if padding is None else stored[~padding]
         if measured.size == 0 or (lowest := measured.min()) == (highest := measured.max()):
             raise UnfitError(Reason.CONSTANT)
-        if self.is_ct and not self.ingest.scale_each_image:
+        # A synthetic image is known within its window alone: it need not hold air, nor keep to the physical range.
+        if self.is_ct and not self.ingest.scale_each_image and not header.synthetic:
             _check_plausible(measured, (int(lowest), int(highest)), header)
         if self._buffer.shape != stored.shape:  # fresh pages for every file would cost more than the arithmetic
             self._buffer = np.empty(stored.shape, np.float32)
@@ -179,7 +180,8 @@ class Renderer:
         planes, mapping = [], square_map(*stored.shape, header.spacing, self.resolutions[-1])
         for low, high in self.windows:
             # Rescaling commutes with averaging: only the clip to window and physical range needs every pixel.
-            darkest, brightest = ((limit - intercept) / slope for limit in (max(low, AIR), min(high, HIGHEST)))
+            limits = (low, high) if header.synthetic else (max(low, AIR), min(high, HIGHEST))
+            darkest, brightest = ((limit - intercept) / slope for limit in limits)
             ends = np.float32(min(darkest, brightest)), np.float32(max(darkest, brightest))
             np.clip(stored, *ends, out=self._buffer, dtype=np.float32, casting="unsafe")
             if padding is not None:

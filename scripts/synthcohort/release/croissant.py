@@ -1,0 +1,170 @@
+"""The bundle for machines: a Croissant 1.0 record (Akhtar et al. 2024, arXiv 2403.19546)."""
+
+from typing import Any
+
+from synthcohort.release.card import title
+from synthcohort.release.gate import loosened
+from synthcohort.release.subject import Subject
+
+CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+# The context that the specification gives, https://docs.mlcommons.org/croissant/docs/croissant-spec.html
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+LABELS, PICTURES, OBJECTS = "labels", "png", "dicom"
+
+
+def croissant_record(subject: Subject, texts: list[str], labels_digest: str, failures: list[str]) -> dict[str, Any]:
+    """Describe a bundle.
+
+    Parameters
+    ----------
+    subject : Subject
+        What leaves.
+    texts : list of str
+        Columns of ``data/labels.csv`` that are no findings; ``png`` and ``dicom`` name the image's files.
+    labels_digest : str
+        SHA-256 of that file.
+    failures : list of str
+        What the gate found, where the config overrides it.
+
+    Returns
+    -------
+    dict
+        JSON-LD for ``croissant.json`` in the bundle's folder.
+    """
+    release, info = subject.release, subject.info
+    record: dict[str, Any] = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": title(subject),
+        "description": _description(subject, failures),
+        "license": release.license,
+        "creator": {"@type": "sc:Organization", "name": release.creator},
+        "version": release.version,
+        "keywords": ["synthetic", "medical imaging", release.cohort, release.source],
+        "isLiveDataset": False,
+        "citeAs": f"{release.creator}: {title(subject)}, version {release.version}",
+        "rai:dataCollection": f"Drawn by a {release.source} generator; no person was imaged.",
+        "rai:personalSensitiveInformation": "None by construction; README.md reports how membership attacks fared.",
+        "rai:dataUseCases": "Development, teaching and tests of software; not for clinical use.",
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": LABELS,
+                "name": LABELS,
+                "description": "Names and findings of all images.",
+                "contentUrl": "data/labels.csv",
+                "encodingFormat": "text/csv",
+                "sha256": labels_digest,
+            },
+            _file_set(PICTURES, "Images as 8-bit greyscale PNG.", "image/png", "data/png/*.png"),
+            _file_set(OBJECTS, "Images as DICOM.", "application/dicom", "data/dicom/*.dcm"),
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "images",
+                "name": "images",
+                "description": "One record per image.",
+                "key": {"@id": "images/image_id"},
+                "field": [
+                    *[_column(name, "sc:Text", name) for name in texts],
+                    *[_column(finding.name, "sc:Integer", finding.display) for finding in info.findings],
+                    _file_name(),
+                    _content(),
+                ],
+            }
+        ],
+    }
+    if release.url:
+        record["url"] = release.url
+    if release.published:
+        record["datePublished"] = release.published.isoformat()
+    return record
+
+
+def _description(subject: Subject, failures: list[str]) -> str:
+    release = subject.release
+    simulated = " of simulated patients" if subject.source.info.simulated else ""
+    text = (
+        f"{subject.images} images drawn by a {release.source} generator that was trained on the cohort {release.cohort}"
+        f"{simulated}. No person was imaged; not for clinical use."
+    )
+    if sentences := loosened(release.gate):
+        text += f" WARNING: the privacy gate is looser than its default ({'; '.join(sentences)})."
+    if failures:
+        text += f" WARNING: the privacy gate failed ({'; '.join(failures)}) and was overridden: {release.override}"
+    return text
+
+
+def _file_set(name: str, description: str, media_type: str, pattern: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": name,
+        "name": name,
+        "description": description,
+        "encodingFormat": media_type,
+        "includes": pattern,
+    }
+
+
+def _column(name: str, data_type: str, description: str) -> dict[str, Any]:
+    return _field(name, data_type, description, {"fileObject": {"@id": LABELS}, "extract": {"column": name}})
+
+
+def _file_name() -> dict[str, Any]:
+    """Tie a picture to the row of the table that names it."""
+    source = {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}}
+    reference = {"fileObject": {"@id": LABELS}, "extract": {"column": PICTURES}}
+    return _field("file_name", "sc:Text", "File name of the picture.", source) | {"references": reference}
+
+
+def _content() -> dict[str, Any]:
+    source = {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "content"}}
+    return _field("image", "sc:ImageObject", "The picture.", source)
+
+
+def _field(name: str, data_type: str, description: str, source: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"images/{name}",
+        "name": name,
+        "description": description,
+        "dataType": data_type,
+        "source": source,
+    }

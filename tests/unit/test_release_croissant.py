@@ -1,0 +1,53 @@
+"""The Croissant record: the reference implementation accepts it, and loads images and labels with it."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from release_cases import FINDINGS, SEED, subject
+from synthcohort.release.bundle import build_bundle
+
+mlcroissant = pytest.importorskip("mlcroissant")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    chosen = subject(tmp_path / "stores", modality="DX")
+    build_bundle(tmp_path / "bundle", chosen, tmp_path, SEED)
+    return tmp_path / "bundle", chosen
+
+
+def test_mlcroissant_has_nothing_to_complain_about(bundle):
+    dataset = mlcroissant.Dataset(jsonld=str(bundle[0] / "croissant.json"))
+    assert list(dataset.metadata.ctx.issues.errors) == []
+    assert list(dataset.metadata.ctx.issues.warnings) == []
+    assert dataset.metadata.license == ["CC-BY-4.0"]
+    assert "No person was imaged" in dataset.metadata.description
+
+
+def test_mlcroissant_would_complain(bundle):
+    """Positive control: without the name of a file, or with a wrong field, the record is refused."""
+    record = json.loads((bundle[0] / "croissant.json").read_text())
+    del record["distribution"][0]["contentUrl"]
+    with pytest.raises(mlcroissant.ValidationError):
+        mlcroissant.Dataset(jsonld=record)
+
+
+def test_mlcroissant_loads_images_with_their_labels(bundle):
+    folder, chosen = bundle
+    records = list(mlcroissant.Dataset(jsonld=str(folder / "croissant.json")).records("images"))
+    assert len(records) == chosen.images
+    table = pd.concat([part.records for part in chosen.parts.values()]).set_index("image_id")
+    images = np.concatenate([part.images[:, 0] for part in chosen.parts.values()])
+    for record in records:
+        name = record["images/image_id"].decode()
+        assert record["images/file_name"].decode() == f"{name}.png"
+        labels = {finding: record[f"images/{finding}"] for finding in FINDINGS}
+        assert labels == table.loc[name, list(FINDINGS)].to_dict()
+        content = record["images/image"]
+        picture = content if isinstance(content, Image.Image) else Image.open(io.BytesIO(content))
+        np.testing.assert_array_equal(np.asarray(picture.convert("L")), images[table.index.get_loc(name)])

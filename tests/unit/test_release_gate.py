@@ -1,0 +1,204 @@
+"""The gate before a release: each figure can close it, and an override leaves its trace."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from release_cases import JUDGE, change, figure, metrics, release, rows_of
+from synthcohort.audit.privacy_vocabulary import attack_parameter, split_attack_parameter
+from synthcohort.core.errors import UserError
+from synthcohort.core.release_config import Gate
+from synthcohort.release.gate import check_gate, loosened, pass_gate
+
+REASON = "The head of the data office decided so on 2026-01-02."
+RATE = "true positive rate at 1% false positives"
+UNKNOWN = {"value": np.nan, "ci_low": np.nan, "ci_high": np.nan}
+
+
+IMAGES, PATIENTS = "closest record in pixels, images", "closest record in pixels, patients"
+
+
+def failures(table, **gate):
+    return check_gate(table, release(gate=gate))
+
+
+def test_figures_in_order_pass():
+    assert failures(metrics()) == []
+    assert pass_gate(metrics(), release()) == []
+
+
+@pytest.mark.parametrize("attack", ["closest_record", "discriminator"])
+@pytest.mark.parametrize("unit", ["image", "patient"])
+@pytest.mark.parametrize("control", ["", "third_group", "halves"])
+@pytest.mark.parametrize("rate", [None, 0.001, 0.01, 0.1])
+def test_a_parameter_is_taken_apart_as_it_was_made(attack, unit, control, rate):
+    parts = split_attack_parameter(attack_parameter(attack, unit, control, rate))
+    assert parts == (attack, unit, control, "" if rate is None else str(rate))
+
+
+def test_the_thresholds_are_those_that_were_agreed_on():
+    assert Gate().model_dump() == {"attack_auroc": 0.6, "attack_tpr": 0.02}
+
+
+def test_the_ends_of_intervals_decide_and_not_the_values():
+    gate = Gate()
+    table = change(metrics(), "closest_record/image", value=0.599, ci_high=gate.attack_auroc)
+    table = change(table, "closest_record/image/0.01", value=0.5, ci_low=gate.attack_tpr)
+    assert failures(table) == []
+    table = change(table, "closest_record/image", value=0.5, ci_high=gate.attack_auroc + 1e-3)
+    assert failures(table) == [f"{IMAGES}: the AUROC's interval ends at 0.601, above 0.6"]
+    table = change(metrics(), "closest_record/patient/0.01", ci_low=gate.attack_tpr + 1e-3)
+    assert failures(table) == [f"{PATIENTS}: the interval of the {RATE} begins at 0.021, above 0.02"]
+
+
+@pytest.mark.parametrize(("features", "words"), [(JUDGE, "in the judge’s features"), ("pixels", "in pixels")])
+def test_every_space_counts(features, words):
+    table = change(metrics(), "closest_record/image", features=features, ci_high=0.7)
+    assert failures(table) == [f"closest record {words}, images: the AUROC's interval ends at 0.700, above 0.6"]
+
+
+def test_an_attack_that_not_every_audit_makes_counts_where_it_was_made():
+    table = metrics()
+    extra = table[table["parameter"].str.startswith("discriminator/") & table["metric"].str.startswith("attack")].copy()
+    extra["parameter"] = extra["parameter"].str.replace("discriminator", "shadow_generators")
+    extra["features"], extra.loc[extra["role"] == "value", "ci_high"] = "shadow_generators", 0.9
+    table = pd.concat([table, extra], ignore_index=True)
+    found = failures(table)
+    assert found[0] == "shadow generators, images: the AUROC's interval ends at 0.900, above 0.6"
+    assert len(found) == 2
+
+
+def test_rates_other_than_one_percent_do_not_decide():
+    for rate in ("0.1", "0.001"):
+        assert failures(change(metrics(), f"closest_record/image/{rate}", value=0.9, ci_low=0.8, ci_high=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [("closest_record/image", "the AUROC"), ("closest_record/image/0.01", f"the {RATE}")],
+)
+def test_what_is_not_known_fails(parameter, words):
+    sentence = f"{IMAGES}: {words} is not resolvable"
+    assert failures(change(metrics(), parameter, **UNKNOWN)) == [f"{sentence} with n = 1200"]
+    # A value without an interval is no better, nor an interval without a value.
+    assert failures(change(metrics(), parameter, ci_low=np.nan, ci_high=np.nan)) == [f"{sentence} with n = 1200"]
+    assert failures(change(metrics(), parameter, value=np.nan)) == [f"{sentence} with n = 1200"]
+    table = metrics()
+    assert failures(table[~rows_of(table, parameter)]) == [sentence]
+
+
+def test_an_attack_that_was_not_made_fails():
+    table = metrics()
+    for attack, title in (("density_ratio", "density ratio"), ("discriminator", "discriminator")):
+        left_out = failures(table[~table["parameter"].str.startswith(f"{attack}/")])
+        expected = [f"{title}, {unit}: not measured" for unit in ("images", "patients")]
+        assert left_out == expected
+
+
+def test_without_an_audit_nothing_leaves():
+    table = metrics()
+    nothing = ["no membership attack was measured"]
+    assert failures(table[~table["metric"].str.startswith("attack")]) == nothing
+    # The figures of another run are no excuse, nor are the controls alone.
+    assert failures(table.assign(replicate="r1")) == nothing
+    assert check_gate(table, release(source="cpd-gan")) == nothing
+    assert failures(table[table["role"] != "value"]) == nothing
+
+
+def test_an_attack_that_misses_copies_proves_nothing():
+    """It may miss them in one space, if it finds them in another; the density ratio need not find them."""
+    spaces = ("pixels", JUDGE)
+    name, words = "closest_record/image", "replayed training images are caught with an AUROC of"
+    table = metrics()
+    for features in spaces:
+        assert failures(change(table, name, "positive_control", features, value=0.949)) == []
+        assert failures(table[~rows_of(table, name, "positive_control", features)]) == []
+    blind, unknown, missing = table, table, table
+    for features, value in zip(spaces, (0.949, 0.9), strict=True):
+        blind = change(blind, name, "positive_control", features, value=value)
+        unknown = change(unknown, name, "positive_control", features, value=np.nan)
+        missing = missing[~rows_of(missing, name, "positive_control", features)]
+    assert failures(blind) == [f"closest record, images: {words} 0.949, below 0.95"]
+    for lost in (unknown, missing):
+        assert failures(lost) == [f"closest record, images: {words} an unknown number, below 0.95"]
+    blind = change(table, "calibrated_distance/patient", "positive_control", value=0.5)
+    assert failures(blind) == [f"calibrated distance, patients: {words} 0.500, below 0.95"]
+
+
+@pytest.mark.parametrize("control", ["third_group", "halves"])
+def test_an_attack_that_alarms_over_nothing_proves_nothing(control):
+    name = f"density_ratio/image/{control}"
+    for value in (0.4, 0.6):
+        assert failures(change(metrics(), name, "negative_control", JUDGE, value=value)) == []
+    nothing = f"where nothing is to be found ({control.replace('_', ' ')})"
+    sentence = f"density ratio in the judge’s features, images: {nothing} the AUROC"
+    for value in (0.399, 0.601):
+        found = failures(change(metrics(), name, "negative_control", JUDGE, value=value))
+        assert found == [f"{sentence} is {value}, not within 0.1 of 0.5"]
+    table = metrics()
+    for missing in (
+        change(table, name, "negative_control", JUDGE, value=np.nan),
+        table[~rows_of(table, name, "negative_control", JUDGE)],
+    ):
+        assert failures(missing) == [f"{sentence} is an unknown number, not within 0.1 of 0.5"]
+
+
+def test_the_discriminator_has_no_replayed_images_but_halves():
+    table = metrics()
+    name = "discriminator/patient/halves"
+    found = failures(table[~rows_of(table, name, "negative_control", "discriminator")])
+    unknown = "where nothing is to be found (halves) the AUROC is an unknown number, not within 0.1 of 0.5"
+    assert found == [f"discriminator, patients: {unknown}"]
+
+
+def test_a_canary_closes_the_gate():
+    for found, expected in (
+        (0.0, []),
+        (2.0, ["2 of the synthetic images show a planted canary"]),
+        (np.nan, ["canaries were planted, and it is not known how many the synthetic images show"]),
+    ):
+        table = metrics()
+        table.loc[len(table)] = figure("canaries_found", found, np.nan, np.nan)
+        # A canary in the control that replays training images is as it should be.
+        table.loc[len(table)] = figure("canaries_found", 5, np.nan, np.nan, role="positive_control")
+        assert failures(table) == expected
+
+
+def test_a_failed_gate_names_every_figure_and_the_run():
+    table = change(metrics(), "closest_record/image", ci_high=0.7)
+    table = change(table, "discriminator/patient", features="discriminator", ci_high=0.8)
+    with pytest.raises(UserError, match=r"clinic resolution-016 r3-gan r0 may not leave.*0\.700, above 0\.6; .*0\.800"):
+        pass_gate(table, release())
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("synthcohort"), "propagate", True)
+    with caplog.at_level(logging.WARNING, "synthcohort"):
+        yield caplog
+
+
+def test_an_override_is_loud(log):
+    table = change(metrics(), "closest_record/image", ci_high=0.7)
+    assert len(pass_gate(table, release(override=REASON))) == 1
+    assert REASON in log.text
+    assert "0.700, above 0.6" in log.text
+
+
+@pytest.mark.parametrize("reason", ["yes", " " * 40, "because we can"])
+def test_an_override_needs_a_reason(reason):
+    with pytest.raises(ValidationError, match="say who decided and why"):
+        release(override=reason)
+
+
+def test_thresholds_are_config_and_looser_ones_are_loud(log):
+    table = change(metrics(), "closest_record/image", ci_high=0.62)
+    assert len(failures(table)) == 1
+    assert loosened(Gate()) == loosened(Gate(attack_auroc=0.55, attack_tpr=0.01)) == []
+    assert pass_gate(table, release(gate={"attack_auroc": 0.65})) == []
+    assert "the gate is looser than its default: attack_auroc is 0.65, by default 0.6" in log.text
+    with pytest.raises(ValidationError):
+        Gate(attack_auroc=0.4)
