@@ -13,8 +13,9 @@ from synthcohort.audit.privacy_vocabulary import (
     PATIENT,
     THIRD_GROUP,
     attack_parameter,
+    attack_title,
 )
-from synthcohort.figures.attacks import attack_table, attack_title
+from synthcohort.figures.attacks import attack_table
 from synthcohort.figures.copies import draw_copies_figure
 from synthcohort.figures.privacy import NOT_MEASURED, REPLAYED, draw_privacy_figure, privacy_rows, privacy_words
 from synthcohort.figures.report.privacy import privacy_table

@@ -4,18 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from synthcohort.audit.privacy_vocabulary import HALVES, THIRD_GROUP, attack_parameter
+from synthcohort.audit.privacy_vocabulary import HALVES, THIRD_GROUP, attack_parameter, split_attack_parameter
 
 RATES = (0.001, 0.01, 0.1)
 """False positive rates."""
-
-
-def attack_title(parameter: str, features: str) -> str:
-    """Name an attack for people: ``closest record in pixels, patients``."""
-    attack, unit, *_ = parameter.split("/")
-    known = attack.replace("_", " ")
-    space = "" if features == attack else f" in {'pixels' if features == 'pixels' else 'the judge’s features'}"
-    return f"{known}{space}, {unit}s"
 
 
 def attack_table(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +36,7 @@ def attack_table(metrics: pd.DataFrame) -> pd.DataFrame:
     }
     found: list[dict[str, Any]] = []
     for row in rows[(rows["metric"] == "attack_auroc") & (rows["role"] == "value")].to_dict("records"):
-        attack, unit = row["parameter"].split("/")
+        attack, unit, *_ = split_attack_parameter(row["parameter"])
         key = tuple(row[name] for name in keys)
         third, halves = (attack_parameter(attack, unit, control) for control in (THIRD_GROUP, HALVES))
         own = values.get((*key, halves, "negative_control", row["source"]))

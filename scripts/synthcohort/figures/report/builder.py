@@ -17,7 +17,7 @@ from synthcohort.figures.copies import copies_words
 from synthcohort.figures.fidelity import fidelity_words
 from synthcohort.figures.neighbours import neighbours_words
 from synthcohort.figures.paper import paper_words
-from synthcohort.figures.privacy import privacy_words
+from synthcohort.figures.privacy import privacy_rows, privacy_words
 from synthcohort.figures.report import fidelity, privacy, sections
 from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
@@ -170,9 +170,12 @@ def _attribution_figures(inputs: ReportInputs) -> list[Shown]:
 
 
 def _privacy_figures(inputs: ReportInputs) -> list[Shown]:
-    """Show what is given away; first against the number of training images, on which copying hangs."""
+    """Show what is given away, first against the number of training images, on which copying hangs."""
     confidence = inputs.study.statistics.confidence
-    ordered = sorted(inputs.privacy_figures.items(), key=lambda item: item[0] != "samples")
+    ordered = sorted(
+        inputs.privacy_figures.items(),
+        key=lambda item: (privacy_rows(inputs.metrics, item[0]).empty, item[0] != "samples"),
+    )
     return [_show(stem, privacy_words(inputs.metrics, axis, confidence), ".svg") for axis, stem in ordered]
 
 

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from synthcohort.figures.attacks import attack_table, attack_title
+from synthcohort.audit.privacy_vocabulary import attack_parameter, attack_title
+from synthcohort.figures.attacks import attack_table
 from synthcohort.figures.report.table import Table
 
 PRIVACY_NOTE = (
@@ -48,7 +49,7 @@ def privacy_table(metrics: pd.DataFrame) -> Table | None:
             [
                 *run[:2],
                 f"{run[2]}, {run[3]}" if several else run[2],
-                attack_title(f"{row['attack']}/{row['unit']}", row["features"]),
+                attack_title(attack_parameter(row["attack"], row["unit"]), row["features"]),
                 f"{row['auroc']:.2f} ({row['auroc_low']:.2f} to {row['auroc_high']:.2f})",
                 UNRESOLVED.format(row["non_members"]) if pd.isna(rate) else f"{rate:.3f}",
                 _number(row["replayed"]),
