@@ -49,7 +49,16 @@ def leaks(folders: list[Path], planted: set[str]) -> set[tuple[str, str]]:
 def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
     workflow = workflow_type(tmp_path_factory.mktemp("own"), study_of("incoming"))
     workflow.planted = write_cohort(workflow.folder / "incoming")
-    workflow.output = workflow.run()
+    axis = workflow.config["axes"][0]
+    workflow.config["release"] = {
+        "cohort": "own",
+        "experiment": f"{axis['axis']}-{axis['levels'][0]:03d}",
+        "source": "r3-gan",
+        "license": "CC-BY-4.0",
+        "creator": "Test clinic",
+        "override": "A test of what leaks decided so: no person is in this cohort.",
+    }
+    workflow.output = workflow.run() + workflow.run("release")
     return workflow
 
 
@@ -69,6 +78,8 @@ def test_the_search_finds_what_is_hidden(tmp_path: Path) -> None:
 def test_nothing_leaks_into_results_or_snakemakes_records(own) -> None:
     folders = [own.results, own.folder / ".snakemake"]
     assert sum(path.is_file() for folder in folders for path in folder.rglob("*")) > 60
+    assert (own.results / "report-shareable.html").is_file()
+    assert len(list((own.results / "release/data/dicom").glob("*.dcm"))) > 60
     assert not leaks(folders, own.planted)
     assert not any(word in own.output for word in own.planted)
 

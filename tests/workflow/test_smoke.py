@@ -209,6 +209,28 @@ def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -
     assert "The patients of head-phantom and chest-phantom are simulated" in text
 
 
+def test_a_failed_gate_builds_no_bundle_and_an_override_stands_in_it(smoke, monkeypatch) -> None:
+    changed = copy.deepcopy(smoke.config)
+    changed["release"] = {
+        "cohort": "chest-phantom", "experiment": "resolution-016", "source": "r3-gan", "license": "CC-BY-4.0",
+        "creator": "Test clinic",
+    }  # fmt: skip
+    monkeypatch.setattr(smoke, "config", changed)
+    refused = smoke.run("release", expect=1)
+    assert "chest-phantom resolution-016 r3-gan r0 may not leave, and no bundle was built" in refused
+    assert "the true positive rate at 1% false positives is not resolvable with n = " in refused
+    assert not (smoke.results / "release/manifest-sha256.txt").exists()
+    changed["release"]["override"] = "Decided by the authors of this test: the patients are simulated."
+    smoke.run("release")
+    folder = smoke.results / "release"
+    listed = [line.split("  ", 1) for line in (folder / "manifest-sha256.txt").read_text().splitlines()]
+    assert all(hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest for digest, path in listed)
+    assert "Decided by the authors of this test" in (folder / "README.md").read_text()
+    images = len(list((folder / "data/dicom").iterdir()))
+    assert images == len(list((folder / "data/png").iterdir())) == len(pd.read_csv(folder / "data/labels.csv")) > 300
+    assert not file_digests(folder) & file_digests(smoke.results / "internal")
+
+
 def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> None:
     changed = copy.deepcopy(smoke.config)
     changed["statistics"]["bootstrap"] = 60
