@@ -150,7 +150,8 @@ def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -
     highest = np.zeros(len(names))
     np.maximum.at(highest, patient, below)
     first = np.unique(patient, return_index=True)[1]
-    return np.bincount(patient) * np.log(highest), member[first], np.asarray(names)
+    images = np.bincount(patient).astype(np.float64)
+    return images * np.log(highest), member[first], np.asarray(names)
 
 
 def weighted_true_positive_rates(
