@@ -7,17 +7,16 @@ import pandas as pd
 from synthcohort.audit.vocabulary import BLURRED, NOISE, NOISY, REPEATED, SHUFFLED
 from synthcohort.figures.captions import Words, simulated_sentence
 from synthcohort.figures.multiples import (
-    TABLE,
+    NOT_MEASURED,
     Control,
     Multiples,
     Panel,
-    draw_multiples,
-    draw_unmeasured,
     order_rows,
     panel_rows,
+    save_multiples,
 )
 from synthcohort.figures.numbers import POOLED, level_text, one_axis
-from synthcohort.figures.style import save_figure, styled
+from synthcohort.figures.style import styled
 
 SPOILT = (BLURRED, NOISY)
 PANELS = {
@@ -38,7 +37,6 @@ CONTROLS = {
     REPEATED: Control("one image repeated", (0, (6, 1.5, 1, 1.5))),
     SHUFFLED: Control("labels shuffled", (0, (8, 3))),
 }
-NOT_MEASURED = "Not measured: no experiment of this axis has enough images."
 
 
 def fidelity_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -86,10 +84,7 @@ def draw_fidelity_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> 
     measures = table.loc[(table["metric"] == "diversity") & (table["role"] == "value"), "parameter"]
     measure = " / ".join(sorted(set(measures.str.upper()), reverse=True))
     panels = PANELS | {"diversity": PANELS["diversity"]._replace(title=f"{PANELS['diversity'].title}, {measure}")}
-    design = Multiples(panels, CONTROLS, "real images", 2)
-    figure = draw_unmeasured(NOT_MEASURED) if table.empty else draw_multiples(table, axis, design)
-    save_figure(figure, table[TABLE], stem)
-    return table[TABLE]
+    return save_multiples(table, axis, Multiples(panels, CONTROLS, "real images", 2), stem)
 
 
 SETS_SENTENCE = (

@@ -1,6 +1,7 @@
 """Small multiples: each family's value of a metric at every level of an axis, beside its controls."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from synthcohort.figures.numbers import AXIS_LABELS, POOLED, level_text, with_replicates
-from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources
+from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources, save_figure
 
+NOT_MEASURED = "Not measured: no experiment of this axis has enough images."
 REACH = 0.4
 """How far a control's line reaches to both sides of its level; levels are 1 apart."""
 DODGE = 0.17
@@ -124,11 +126,15 @@ def draw_multiples(table: pd.DataFrame, axis: str, design: Multiples) -> Figure:
     return figure
 
 
-def draw_unmeasured(sentence: str) -> Figure:
-    """Write why there is nothing to draw."""
-    figure = Figure((TWO_COLUMNS, 14 * MM))
-    figure.text(0.5, 0.5, sentence, ha="center", va="center")
-    return figure
+def save_multiples(table: pd.DataFrame, axis: str, design: Multiples, stem: str | Path) -> pd.DataFrame:
+    """Draw, or say that there is nothing to draw, save under `stem`, and give what is drawn, as in the CSV."""
+    if table.empty:
+        figure = Figure((TWO_COLUMNS, 14 * MM))
+        figure.text(0.5, 0.5, NOT_MEASURED, ha="center", va="center")
+    else:
+        figure = draw_multiples(table, axis, design)
+    save_figure(figure, table[TABLE], stem)
+    return table[TABLE]
 
 
 def _draw_panel(

@@ -16,17 +16,16 @@ from synthcohort.audit.privacy_vocabulary import (
 )
 from synthcohort.figures.captions import Words, simulated_sentence
 from synthcohort.figures.multiples import (
-    TABLE,
+    NOT_MEASURED,
     Control,
     Multiples,
     Panel,
-    draw_multiples,
-    draw_unmeasured,
     order_rows,
     panel_rows,
+    save_multiples,
 )
 from synthcohort.figures.numbers import POOLED, level_text, one_axis
-from synthcohort.figures.style import CHANCE, save_figure, styled
+from synthcohort.figures.style import CHANCE, styled
 
 REPLAYED = "replayed"
 ATTACKS = (CLOSEST_RECORD, CALIBRATED, DISCRIMINATOR)
@@ -40,7 +39,6 @@ PANELS = {
 DESIGN = Multiples(
     PANELS, {REPLAYED: Control("training images replayed", (0, (4, 1.5)))}, "nothing to find", 1
 )  # fmt: skip
-NOT_MEASURED = "Not measured: no experiment of this axis has enough images."
 
 
 def privacy_rows(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -86,10 +84,7 @@ def draw_privacy_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> p
     pandas.DataFrame
         What is drawn, as in the CSV.
     """
-    table = privacy_rows(metrics, axis)
-    figure = draw_unmeasured(NOT_MEASURED) if table.empty else draw_multiples(table, axis, DESIGN)
-    save_figure(figure, table[TABLE], stem)
-    return table[TABLE]
+    return save_multiples(privacy_rows(metrics, axis), axis, DESIGN, stem)
 
 
 ATTACKS_SENTENCE = (
