@@ -255,6 +255,7 @@ rule privacy:
         seed=study.seed,
         threads=study.threads,
         device=study.device,
+        canaries=study.privacy.canaries,
         version=versions.PRIVACY,
     message:
         "Attacking the synthetic cohorts of {wildcards.cohort} {wildcards.experiment}"

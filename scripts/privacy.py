@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from synthcohort.audit.canaries import canary_metrics
 from synthcohort.audit.discriminator import discriminator_scores, load_discriminator
 from synthcohort.audit.privacy import privacy_audit
 from synthcohort.audit.privacy_vocabulary import DISCRIMINATOR
-from synthcohort.audit.utility import experiment_keys, no_metrics
+from synthcohort.audit.utility import combine_metrics, experiment_keys, no_metrics
 from synthcohort.classify.networks import load_classifier
 from synthcohort.core.atomic import write_arrays, write_parquet
 from synthcohort.core.config import Statistics
@@ -19,6 +20,7 @@ from synthcohort.core.job import run_job
 from synthcohort.core.progress import logger
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
+from synthcohort.gan.canaries import canary_rows
 
 
 def main(snakemake):
@@ -37,15 +39,16 @@ def main(snakemake):
         }
         for family, folder in discriminators.items()
     }
+    keys = experiment_keys(params.study, cohort, experiment, replicate=replicate)
+    folders = dict.fromkeys(Path(path).parent for path in given.synthetic)
+    synthetic = {folder.parts[-4]: ImageStore(folder) for folder in folders}
+    selection = pd.read_parquet(given.selection)
     try:
         arrays, metrics = privacy_audit(
-            experiment_keys(params.study, cohort, experiment, replicate=replicate),
-            {
-                folder.parts[-4]: ImageStore(folder)
-                for folder in dict.fromkeys(Path(path).parent for path in given.synthetic)
-            },
+            keys,
+            synthetic,
             real,
-            pd.read_parquet(given.selection),
+            selection,
             load_classifier(Path(given.judge[0]).parent, device),
             Statistics.model_validate(params.statistics),
             seed,
@@ -54,6 +57,11 @@ def main(snakemake):
     except TooFewImagesError as error:
         logger.warning("not measured: %s", error)
         arrays, metrics = {}, no_metrics()
+    if params.canaries:
+        canary_seed = derive_seed(params.seed, "canaries", cohort)
+        rows = canary_rows(selection, params.canaries, canary_seed)
+        found = canary_metrics(keys, synthetic, real, selection, rows, canary_seed)
+        metrics = combine_metrics([metrics, found])
     write_arrays(snakemake.output.pairs, arrays)
     write_parquet(snakemake.output.metrics, metrics)
 

@@ -9,7 +9,8 @@ def main(snakemake):
     """Write the stage's generator and its history; a killed training goes on where it was."""
     *run_names, stage = snakemake.wildcards
     seed = derive_seed(snakemake.params.seed, f"generator-{stage}", *run_names)
-    run(task_of(snakemake.input, snakemake.output, snakemake.params, seed, snakemake.log[0]))
+    cohort, log = snakemake.wildcards.cohort, snakemake.log[0]
+    run(task_of(snakemake.input, snakemake.output, snakemake.params, seed, cohort, log))
 
 
 run_job(snakemake, main)

@@ -13,6 +13,7 @@ import pytest
 from planted import study_of, write_cohort
 
 pytestmark = pytest.mark.workflow
+SAMPLE = "cohorts/own/resolution-016/r3-gan/r0/synthetic/train"
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
 
 
@@ -49,10 +50,12 @@ def leaks(folders: list[Path], planted: set[str]) -> set[tuple[str, str]]:
 def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
     workflow = workflow_type(tmp_path_factory.mktemp("own"), study_of("incoming"))
     workflow.planted = write_cohort(workflow.folder / "incoming")
-    axis = workflow.config["axes"][0]
+    workflow.config["axes"][0]["levels"] = [16]
+    workflow.config["generators"][0]["kimg"] = {16: 0.5}
+    workflow.config["privacy"] = {"canaries": 3}
     workflow.config["release"] = {
         "cohort": "own",
-        "experiment": f"{axis['axis']}-{axis['levels'][0]:03d}",
+        "experiment": "resolution-016",
         "source": "r3-gan",
         "license": "CC-BY-4.0",
         "creator": "Test clinic",
@@ -82,6 +85,16 @@ def test_nothing_leaks_into_results_or_snakemakes_records(own) -> None:
     assert len(list((own.results / "release/data/dicom").glob("*.dcm"))) > 60
     assert not leaks(folders, own.planted)
     assert not any(word in own.output for word in own.planted)
+
+
+def test_planted_canaries_are_looked_for_beside_both_controls(own) -> None:
+    metrics = pd.read_parquet(own.results / "metrics.parquet")
+    found = metrics[metrics["metric"] == "canaries_found"].set_index("role")
+    assert found.loc["value", "source"] == "r3-gan"
+    assert found.loc["value", "n"] == len(pd.read_parquet(own.results / SAMPLE / "records.parquet"))
+    assert found.loc["positive_control", "n"] in range(6, 10), "three patients of three images, some of them broken"
+    assert found.loc["positive_control", "value"] >= 0.8 * found.loc["positive_control", "n"]
+    assert found.loc["negative_control", "value"] == 0
 
 
 def test_rejected_files_are_counted_by_reason_not_by_name(own) -> None:

@@ -151,6 +151,14 @@ class Statistics(Model):
     at or below it (docs/protocol.md)."""
 
 
+class Privacy(Model):
+    """What the privacy audit does beyond its attacks."""
+
+    canaries: int = Field(0, ge=0)
+    """Training patients whose images carry a mark on purpose in the training of every generator; the audit looks for it
+    in the samples. For studies that test the audit or a generator, never for images that are to be used."""
+
+
 class Study(Model):
     """A whole study: cohorts, benchmarks and how they are computed."""
 
@@ -182,6 +190,8 @@ class Study(Model):
     """A second real-trained classifier, of another network: it scores what is generated and steers nothing."""
     statistics: Statistics = Statistics()
     """Intervals."""
+    privacy: Privacy = Privacy()
+    """The privacy audit."""
     release: Release | None = None
     """The synthetic cohort that `snakemake release` makes a bundle of (docs/release.md); left out: none."""
 
@@ -203,6 +213,11 @@ class Study(Model):
                 )
         if self.judge.network == self.classifier.network:
             raise ValueError("judge: it needs another network than classifier, whose views steer the generators")
+        sides = [
+            side for axis in self.axes for side in (axis.levels if axis.axis == "resolution" else [axis.resolution])
+        ]
+        if self.privacy.canaries and min(sides) < 16:
+            raise ValueError("privacy.canaries: the mark needs images of 16² at least; drop lower resolutions")
         families = [generator.family for generator in self.generators]
         if len(set(families)) != len(families):
             raise ValueError("generators: each family may stand only once")

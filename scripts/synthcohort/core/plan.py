@@ -123,7 +123,7 @@ class Plan:
         -------
         dict
             ``family``, ``scale``, ``resolution``, ``on_the_way`` (a stage that is not the experiment's last),
-            ``changes`` (of the preset's settings), ``augmentations``.
+            ``changes`` (of the preset's settings), ``augmentations``; and ``canaries`` where there are some.
         """
         config, full = self.generator(family), self.experiment(cohort, experiment).resolution
         side = stage or full
@@ -136,7 +136,7 @@ class Plan:
             changes["kimg"] = config.kimg[side]
         if config.unconditional_term:
             changes["unconditional_term"] = True
-        return {
+        training = {
             "family": family,
             "scale": config.scale,
             "resolution": side,
@@ -144,6 +144,8 @@ class Plan:
             "changes": changes,
             "augmentations": list(self.cohort(cohort).augmentation),
         }
+        canaries = self.study.privacy.canaries
+        return training | ({"canaries": canaries} if canaries else {})
 
     def stages(self, cohort: str, experiment: str, family: str) -> list[tuple[str, int]]:
         """Give the stages of a family's growth up to an experiment's resolution: experiment that trains it, and side.

@@ -13,7 +13,9 @@ from synthcohort.core.checkpoint import read_weights, weights_digest
 from synthcohort.core.config import StopRule
 from synthcohort.core.device import DeviceName, prepare_device
 from synthcohort.core.progress import configure_logging
+from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
+from synthcohort.gan.canaries import canary_rows, plant_canaries
 from synthcohort.gan.distributed import Ranks, launch
 from synthcohort.gan.features import Features, GuideFeatures, InceptionFeatures
 from synthcohort.gan.presets import resolve_settings
@@ -55,6 +57,8 @@ class Task:
         Of the stage, see `core.versions`.
     log : str
         The job's log.
+    canaries, canary_seed : int
+        Number of training patients whose images carry a mark, and what chooses them.
     """
 
     family: str
@@ -75,10 +79,12 @@ class Task:
     processes: int
     version: int
     log: str
+    canaries: int = 0
+    canary_seed: int = 0
 
 
-def task_of(given: Any, output: Any, params: Any, seed: int, log: str) -> Task:
-    """Make the task of a rule from its input, output and params."""
+def task_of(given: Any, output: Any, params: Any, seed: int, cohort: str, log: str) -> Task:
+    """Make the task of a rule from its input, output and params; `seed` is the training's."""
     return Task(
         **params.training,
         store=str(Path(given.real[0]).parent),
@@ -93,6 +99,7 @@ def task_of(given: Any, output: Any, params: Any, seed: int, log: str) -> Task:
         processes=params.processes,
         version=params.version,
         log=log,
+        canary_seed=derive_seed(params.seed, "canaries", cohort),
     )
 
 
@@ -119,10 +126,14 @@ def run_rank(task: Task, ranks: Ranks) -> None:
         task.augmentations,
     ]
     known += [features.name if features else "", task.version, task.threads, task.processes]
+    store = ImageStore(task.store)
+    if task.canaries:
+        store = plant_canaries(store, canary_rows(selection, task.canaries, task.canary_seed), task.canary_seed)
+        known += [task.canaries, task.canary_seed]
     family = load_family(task.family)
     settings = resolve_settings(family.presets, task.scale, task.resolution, task.on_the_way, **task.changes)
     train_generator(
-        Material(ImageStore(task.store), rows["train"], rows["valid"], guide, features, before, value_digest(known)),
+        Material(store, rows["train"], rows["valid"], guide, features, before, value_digest(known)),
         family,
         settings,
         task.stop_rule,
