@@ -1,0 +1,184 @@
+"""Means over readers and images: by hand, against other ways to compute them, and over simulated studies."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
+from statsmodels.stats.proportion import proportion_confint
+
+from synthcohort.measures.agreement import fleiss, repeat_kappa, weighted_fleiss
+from synthcohort.measures.auroc import auroc
+from synthcohort.measures.crossed import (
+    CrossedMean,
+    accuracy_interval,
+    chance_test,
+    crossed_auroc,
+    crossed_mean,
+    difference_interval,
+    difference_test,
+    equivalence_test,
+)
+from synthcohort.measures.delong import delong
+from synthcohort.readers.simulate import Spread, draw_opinions, separation_for
+
+STUDIES = 50
+
+
+def answers(readers: int, images: int, seed: int = 0, missing: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    right = rng.random((readers, 1)) * 0.4 + rng.random((1, images)) * 0.5
+    found = (rng.random((readers, images)) < right).astype(float)
+    found[rng.random(found.shape) < missing] = np.nan
+    return found
+
+
+def test_variance_is_that_of_the_two_way_analysis() -> None:
+    table = answers(6, 40)
+    mean = crossed_mean(table, np.zeros(40, int))
+    by_reader, by_image, total = table.mean(axis=1), table.mean(axis=0), table.mean()
+    of_readers = 40 * by_reader.var(ddof=1)
+    of_images = 6 * by_image.var(ddof=1)
+    rest = ((table - by_reader[:, None] - by_image + total) ** 2).sum() / (5 * 39)
+    assert mean.value == pytest.approx(total)
+    assert mean.variance == pytest.approx((of_readers + of_images - rest) / 240)
+    assert mean.of_readers == pytest.approx(by_reader.var(ddof=1) / 6)
+    assert (mean.readers, mean.images, mean.answers) == (6, 40, 240)
+
+
+def test_variance_with_gaps_and_strata_is_that_of_all_pairs_counted_one_by_one() -> None:
+    table, strata = answers(5, 12, seed=0, missing=0.3), np.arange(12) % 3
+    weights = np.array([0.5, 0.2, 0.3])
+    means = np.array([np.nanmean(table[:, strata == stratum]) for stratum in range(3)])
+    products = np.zeros((3, 3))
+    for s, t in itertools.product(range(3), repeat=2):
+        pairs = [
+            table[r, i] * table[q, j]
+            for r, q in itertools.permutations(range(5), 2)
+            for i in np.flatnonzero(strata == s)
+            for j in np.flatnonzero(strata == t)
+            if i != j and not np.isnan(table[r, i] * table[q, j])
+        ]
+        products[s, t] = np.mean(pairs)
+    mean = crossed_mean(table, strata, weights)
+    assert mean.value == pytest.approx(weights @ means)
+    assert mean.variance == pytest.approx(max(mean.value**2 - weights @ products @ weights, mean.of_readers))
+    assert mean.variance > mean.of_readers  # so that it was compared
+
+
+def test_difference_of_kinds_is_no_error() -> None:
+    # Everyone calls everything real: right on all real images, wrong on all others, and no other image would change it.
+    kinds = np.arange(40) % 2
+    table = np.tile(1.0 - kinds, (5, 1))
+    assert crossed_mean(table, kinds).variance == pytest.approx(0, abs=1e-12)
+    assert crossed_mean(table, np.zeros(40, int)).variance > 0.005
+
+
+def test_too_little_has_a_value_but_no_interval() -> None:
+    two = crossed_mean(answers(2, 30), np.zeros(30, int))
+    assert not np.isnan(two.value)
+    single = crossed_mean(answers(5, 4), np.array([0, 0, 0, 1]))
+    for mean in (two, single):
+        assert np.isnan(mean.variance)
+        assert np.isnan(accuracy_interval(mean, 0.95)).all()
+        assert np.isnan(difference_interval(mean, 0.95)).all()
+        assert np.isnan([chance_test(mean), equivalence_test(mean, 0.1), difference_test(mean)]).all()
+    gone = answers(4, 10)
+    gone[3] = np.nan  # a reader who never began
+    assert crossed_mean(gone, np.zeros(10, int)) == crossed_mean(gone[:3], np.zeros(10, int))
+
+
+def test_independent_answers_have_wilsons_interval() -> None:
+    mean = CrossedMean(0.6, 0.24 / 500, 0.0, 10, 50, 500)
+    assert mean.effective == pytest.approx(500)
+    wilson = proportion_confint(300, 500, 2 * stats.norm.sf(stats.t.ppf(0.975, 499)), method="wilson")
+    assert accuracy_interval(mean, 0.95) == pytest.approx(wilson)
+    assert mean._replace(variance=1e-9).effective == 500  # never better than all answers
+
+
+def test_all_right_is_no_certainty() -> None:
+    mean = crossed_mean(np.ones((6, 20)), np.arange(20) % 2)
+    low, high = accuracy_interval(mean, 0.95)
+    assert high == pytest.approx(1)
+    assert low == pytest.approx(20 / (20 + stats.t.ppf(0.975, 5) ** 2))  # Wilson's, of the 20 images
+    assert chance_test(mean) < 0.05
+    assert equivalence_test(mean, 0.1) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_tests_and_intervals_say_the_same(seed: int) -> None:
+    opinions = draw_opinions(np.arange(60) % 2, separation_for(0.57), 6, np.random.default_rng(seed))[:, :, 0]
+    mean = crossed_mean((opinions > 0) == (np.arange(60) % 2 == 1), np.arange(60) % 2)
+    low, high = accuracy_interval(mean, 0.95)
+    assert (chance_test(mean) < 0.05) == (not low <= 0.5 <= high)
+    low, high = accuracy_interval(mean, 0.9)
+    for margin in (0.05, 0.1, 0.15, 0.25):
+        assert (equivalence_test(mean, margin) < 0.05) == (0.5 - margin < low and high < 0.5 + margin)
+
+
+def test_few_readers_cost_certainty() -> None:
+    few, many = CrossedMean(0.5, 0.01, 0.01, 4, 100, 400), CrossedMean(0.5, 0.01, 0.01, 40, 100, 4000)
+    assert few.degrees(0.01) == pytest.approx(3)
+    assert many.degrees(0.01) == pytest.approx(39)
+    assert few._replace(of_readers=0.005).degrees(0.01) == pytest.approx(12)  # half of the variance is the images'
+    assert difference_interval(few, 0.95)[1] == pytest.approx(0.5 + stats.t.ppf(0.975, 3) * 0.1)
+
+
+def test_auroc_is_the_mean_of_the_readers_and_varies_as_delongs() -> None:
+    rng = np.random.default_rng(1)
+    kinds = (np.arange(50) % 3 == 0).astype(int)
+    scores = np.round(rng.normal(kinds, 1.5, (4, 50)))  # with ties
+    assert crossed_auroc(kinds, scores).value == pytest.approx(np.mean([auroc(kinds, own) for own in scores]))
+    alike = crossed_auroc(kinds, np.tile(scores[0], (5, 1)))  # readers who are one: only images vary
+    assert alike.variance == pytest.approx(delong(kinds, scores[:1], np.arange(50)).covariance[0, 0])
+    scores[2, kinds == 1] = np.nan  # saw real images alone
+    assert crossed_auroc(kinds, scores).value == pytest.approx(np.mean([auroc(kinds, scores[r]) for r in (0, 1, 3)]))
+
+
+def test_kappas_agree_with_statsmodels_and_by_hand() -> None:
+    said = answers(5, 30, seed=4)
+    counts = aggregate_raters(said.T.astype(int))[0]
+    value, low, high = fleiss(said, 0.95, 200, np.random.default_rng(0))
+    assert value == pytest.approx(fleiss_kappa(counts))
+    assert low < value < high
+    drawn = np.random.default_rng(2).integers(0, 4, (7, 30))
+    repeated = [fleiss_kappa(np.repeat(counts, own, axis=0)) for own in drawn]
+    assert weighted_fleiss(counts, drawn) == pytest.approx(np.array(repeated))
+    said[0, :10] = np.nan
+    assert fleiss(said, 0.95, 10, np.random.default_rng(0))[0] == pytest.approx(fleiss_kappa(counts_of(said[:, 10:])))
+    assert np.isnan(fleiss(np.full((3, 4), np.nan), 0.95, 10, np.random.default_rng(0))).all()
+    # 6 of 10 alike; 5 and 7 of 10 say 1, so 0.5 by chance: (0.6 - 0.5) / 0.5.
+    assert repeat_kappa([1] * 5 + [0] * 5, [1] * 4 + [0] + [1] * 3 + [0] * 2) == pytest.approx(0.2)
+    assert np.isnan(repeat_kappa([1, 1], [1, 1]))
+
+
+def counts_of(said: np.ndarray) -> np.ndarray:
+    return aggregate_raters(said.T.astype(int))[0]
+
+
+def test_simulated_readers_have_the_accuracy_that_was_asked_for() -> None:
+    rng, kinds, spread = np.random.default_rng(0), np.arange(4000) % 2, Spread(0.3, 0.5, 0.6)
+    for accuracy in (0.5, 0.6, 0.9):
+        opinions = draw_opinions(kinds, separation_for(accuracy, spread), 400, rng, spread)[:, :, 0]
+        assert ((opinions > 0) == (kinds == 1)).mean() == pytest.approx(accuracy, abs=0.02)
+
+
+@pytest.mark.parametrize(("accuracy", "readers", "images"), [(0.5, 6, 60), (0.6, 6, 60), (0.8, 12, 120)])
+def test_intervals_hold_the_truth_and_tests_seldom_err(accuracy: float, readers: int, images: int) -> None:
+    """Of 50 studies: the share is wide of 0.95 by chance; 1000 are `bench/bench_readers.py`."""
+    rng, kinds = np.random.default_rng(12), np.arange(images) % 2
+    held = naive = wrong = 0
+    for _ in range(STUDIES):
+        opinions = draw_opinions(kinds, separation_for(accuracy), readers, rng)[:, :, 0]
+        correct = ((opinions > 0) == (kinds == 1)).astype(float)
+        mean = crossed_mean(correct, kinds)
+        low, high = accuracy_interval(mean, 0.95)
+        held += low <= accuracy <= high
+        low, high = proportion_confint(correct.sum(), correct.size, method="beta")
+        naive += low <= accuracy <= high
+        wrong += (chance_test(mean) if accuracy == 0.5 else equivalence_test(mean, 0.1)) < 0.05
+    # Where each holds with 0.95, fewer than 43 of 50 hold once in 300 times; more than 7 errors are as rare.
+    assert held >= 43
+    assert wrong <= 7
+    assert naive < held  # answers counted as if they were independent
