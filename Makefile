@@ -5,12 +5,16 @@ BIN := .venv/bin
 READY := .venv/.installed
 PACKAGES := dicom3tools dcmtk orthanc orthanc-dicomweb chromium
 
-.PHONY: demo test lint bench config lock system-packages clean
+.PHONY: demo readers test lint bench config lock system-packages clean
 
 demo: $(READY)
 	$(BIN)/synthcohort unlock
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/demo/report.html"
+
+# The demo's reader study, for you to answer; build it with `make demo` first.
+readers: $(READY)
+	$(BIN)/synthcohort serve demo
 
 test: $(READY) lint
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 15

@@ -16,6 +16,7 @@ from synthcohort.core.workflow import (
     phantom_of,
     released,
 )
+from synthcohort.readers.answers import answers_given
 
 
 configfile: f"{workflow.basedir}/config.yaml"
@@ -40,7 +41,7 @@ wildcard_constraints:
     cohort="|".join(plan.cohorts),
     experiment="[a-z]+-[0-9]+",
     source="|".join(plan.sources),
-    replicate="r[0-9]+",
+    replicate="r[0-9]+(s[0-9]+)?",
     axis="|".join(plan.axes),
     shard="[0-9]+",
     size="[0-9]{3}",
@@ -55,6 +56,7 @@ localrules:
 include: "rules/cohort.smk"
 include: "rules/classifier.smk"
 include: "rules/gan.smk"
+include: "rules/readers.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
 include: "rules/release.smk"

@@ -194,7 +194,7 @@ def apart(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
 def compare(threads: int, peak: float) -> pd.DataFrame:
     """Our trainer beside the plain one, per family and preset."""
     rows = []
-    for family in FAMILIES:
+    for family in (name for name in FAMILIES if not FAMILIES[name].private):  # those have no plain counterpart
         for scale, side in PRESETS:
             if (scale, side) not in load_family(family).presets:
                 continue

@@ -223,6 +223,42 @@ rule attribution:
         "../scripts/attribution.py"
 
 
+if study.privacy.shadows:
+
+    # Shadows of a replicate are trained like other replicates, each on a selection of its own.
+    rule select_shadows:
+        input:
+            selection=f"{EXPERIMENT}/selection.parquet",
+            real=lambda wildcards: files.store(
+                wildcards.cohort, wildcards.experiment, COHORT, STORE
+            ),
+        output:
+            expand(
+                f"{EXPERIMENT}/shadows/{{replicate}}s{{number}}.parquet",
+                number=range(study.privacy.shadows),
+                allow_missing=True,
+            ),
+        log:
+            f"{RESULTS}/logs/select_shadows/{{cohort}}-{{experiment}}-{{replicate}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/select_shadows/{{cohort}}-{{experiment}}-{{replicate}}.tsv"
+        wildcard_constraints:
+            replicate="r[0-9]+",
+        conda:
+            CONDA
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=20,
+        params:
+            seed=study.seed,
+            version=versions.PRIVACY,
+        message:
+            "Dealing the patients of {wildcards.cohort} {wildcards.experiment} to shadow generators"
+        script:
+            "../scripts/select_shadows.py"
+
+
 rule privacy:
     input:
         selection=f"{EXPERIMENT}/selection.parquet",
@@ -236,6 +272,12 @@ rule privacy:
             f"{RUN}/synthetic/train", STORE, *wildcards
         ),
         discriminators=lambda wildcards: files.discriminators(RUN, *wildcards),
+        shadows=lambda wildcards: files.shadow_samples(
+            f"{RUN}/synthetic/train", STORE, *wildcards
+        ),
+        shadow_selections=lambda wildcards: files.shadow_selections(
+            EXPERIMENT, *wildcards
+        ),
     output:
         metrics=f"{EXPERIMENT}/privacy-{{replicate}}.parquet",
         pairs=f"{EXPERIMENT}/privacy-{{replicate}}.npz",
@@ -273,6 +315,7 @@ rule metrics:
         files.expand_generators(
             f"{EXPERIMENT}/attribution-{{replicate}}.parquet", axis="resolution"
         ),
+        READER_METRICS,
     output:
         f"{RESULTS}/metrics.parquet",
     log:

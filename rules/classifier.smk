@@ -3,7 +3,9 @@
 
 rule train_classifier:
     input:
-        selection=f"{EXPERIMENT}/selection.parquet",
+        selection=lambda wildcards: files.selection(
+            EXPERIMENT, wildcards.cohort, wildcards.experiment, wildcards.replicate
+        ),
         real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),

@@ -17,11 +17,13 @@ GUIDE = expand(
 
 rule train_generator:
     input:
-        selection=f"{EXPERIMENT}/selection.parquet",
+        selection=lambda wildcards: files.selection(
+            EXPERIMENT, wildcards.cohort, wildcards.experiment, wildcards.replicate
+        ),
         real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
-        guide=GUIDE,
+        guide=lambda wildcards: [] if wildcards.source in plan.private else GUIDE,
     output:
         expand(f"{RUN}/{{file}}", file=GENERATOR, allow_missing=True),
     log:
@@ -54,7 +56,9 @@ rule train_generator:
 
 rule train_stage:
     input:
-        selection=f"{EXPERIMENT}/selection.parquet",
+        selection=lambda wildcards: files.selection(
+            EXPERIMENT, wildcards.cohort, wildcards.experiment, wildcards.replicate
+        ),
         real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
@@ -128,7 +132,9 @@ rule grow:
 
 rule sample:
     input:
-        selection=f"{EXPERIMENT}/selection.parquet",
+        selection=lambda wildcards: files.selection(
+            EXPERIMENT, wildcards.cohort, wildcards.experiment, wildcards.replicate
+        ),
         real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),

@@ -6,6 +6,11 @@ INTERNAL = f"{RESULTS}/internal/figures"
 AXIS_FIGURES = expand(f"{FIGURES}/auroc-{{axis}}", axis=plan.axes)
 FIDELITY_FIGURES = expand(f"{FIGURES}/fidelity-{{axis}}", axis=plan.axes)
 PRIVACY_FIGURES = expand(f"{FIGURES}/privacy-{{axis}}", axis=plan.axes)
+READER_FIGURES = (
+    expand(f"{FIGURES}/readers-{{kind}}", kind=["accuracy", "roc"])
+    if study.readers
+    else []
+)
 FINDING_FIGURES = expand(
     f"{FIGURES}/findings-{{experiment}}", experiment=plan.finest_names
 )
@@ -37,6 +42,7 @@ FIGURES_IN_REPORT = {
     "findings": dict(zip(plan.finest_names, FINDING_FIGURES)),
     "fidelity": dict(zip(plan.axes, FIDELITY_FIGURES)),
     "privacy": dict(zip(plan.axes, PRIVACY_FIGURES)),
+    "readers": dict(zip(["accuracy", "roc"], READER_FIGURES)),
     "paper": {axis: f"{FIGURES}/paper-{axis}-two-columns" for axis in plan.axes},
     "training": dict(zip(plan.trainings, TRAINING_FIGURES)),
     "cohorts": {cohort: COHORT_FIGURE.format(cohort=cohort) for cohort in plan.cohorts},
@@ -74,6 +80,11 @@ rule number_figures:
             caption="captions/privacy.rst",
             category="Privacy",
         ),
+        readers=report(
+            expand("{stem}.svg", stem=READER_FIGURES),
+            caption="captions/readers.rst",
+            category="Readers",
+        ),
         paper=report(
             expand("{stem}.svg", stem=PAPER_FIGURES),
             caption="captions/paper.rst",
@@ -86,6 +97,7 @@ rule number_figures:
                 *FINDING_FIGURES,
                 *FIDELITY_FIGURES,
                 *PRIVACY_FIGURES,
+                *READER_FIGURES,
                 *PAPER_FIGURES,
             ],
             kind=["pdf", "png", "csv"],

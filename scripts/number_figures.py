@@ -14,6 +14,7 @@ from synthcohort.figures.claims import claims
 from synthcohort.figures.fidelity import draw_fidelity_figure
 from synthcohort.figures.paper import draw_paper_figure
 from synthcohort.figures.privacy import draw_privacy_figure
+from synthcohort.figures.readers import READER_FIGURES
 from synthcohort.figures.tables import write_tables
 
 
@@ -36,6 +37,8 @@ def main(snakemake):
     for stem in map(stem_of, output.paper):
         axis, _, width = subject(stem).partition("-")
         draw_paper_figure(metrics, axis, stem, width.replace("-", "_"), snakemake.params.published)
+    for stem in map(stem_of, output.readers):
+        READER_FIGURES[subject(stem)].draw(metrics, stem)
     write_tables(metrics, Path(output.claims).parent)
     write_csv(output.claims, claims(metrics))
     write_csv(output.attacks, attack_table(metrics))

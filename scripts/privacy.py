@@ -8,8 +8,9 @@ import pandas as pd
 
 from synthcohort.audit.canaries import canary_metrics
 from synthcohort.audit.discriminator import discriminator_scores, load_discriminator
-from synthcohort.audit.privacy import privacy_audit
+from synthcohort.audit.privacy import privacy_audit, privacy_seed
 from synthcohort.audit.privacy_vocabulary import DISCRIMINATOR
+from synthcohort.audit.shadows import Shadow
 from synthcohort.audit.utility import combine_metrics, experiment_keys, no_metrics
 from synthcohort.classify.networks import load_classifier
 from synthcohort.core.atomic import write_arrays, write_parquet
@@ -23,13 +24,29 @@ from synthcohort.core.store import ImageStore
 from synthcohort.gan.canaries import canary_rows
 
 
+def samples_of(paths):
+    """Open samples, by the family and the replicate or shadow that their folders name."""
+    folders = dict.fromkeys(Path(path).parent for path in paths)
+    return {(folder.parts[-4], folder.parts[-3]): ImageStore(folder) for folder in folders}
+
+
+def shadows_of(given):
+    """Open each family's shadows, with the rows that they were trained on."""
+    selections = {Path(path).stem: pd.read_parquet(path) for path in given.shadow_selections}
+    training = {name: table.loc[table["side"] == "train", "row"].to_numpy() for name, table in selections.items()}
+    found = {}
+    for (family, name), store in samples_of(given.shadows).items():
+        found.setdefault(family, []).append(Shadow(store.images, training[name]))
+    return found
+
+
 def main(snakemake):
     """Write the experiment's rows of the metrics, and the closest pairs of synthetic and training images."""
     given, params = snakemake.input, snakemake.params
     cohort, experiment, replicate = snakemake.wildcards
     device = prepare_device(params.device, params.threads)
     real = ImageStore(Path(given.real[0]).parent)
-    seed = derive_seed(params.seed, "privacy", cohort, experiment, replicate=replicate)
+    seed = privacy_seed(params.seed, cohort, experiment, replicate)
     discriminators = {Path(path).parents[1].name: Path(path).parent for path in given.discriminators}
     scorers = {
         family: {
@@ -40,8 +57,7 @@ def main(snakemake):
         for family, folder in discriminators.items()
     }
     keys = experiment_keys(params.study, cohort, experiment, replicate=replicate)
-    folders = dict.fromkeys(Path(path).parent for path in given.synthetic)
-    synthetic = {folder.parts[-4]: ImageStore(folder) for folder in folders}
+    synthetic = {family: store for (family, _), store in samples_of(given.synthetic).items()}
     selection = pd.read_parquet(given.selection)
     try:
         arrays, metrics = privacy_audit(
@@ -53,6 +69,7 @@ def main(snakemake):
             Statistics.model_validate(params.statistics),
             seed,
             scorers,
+            shadows_of(given),
         )
     except TooFewImagesError as error:
         logger.warning("not measured: %s", error)

@@ -42,6 +42,7 @@ def main(snakemake):
         published=plan.published,
         fidelity_figures=given["fidelity"],
         privacy_figures=given["privacy"],
+        reader_figures=given["readers"],
         copies_figures=pictures["copies"],
         neighbours_figures={
             (space, *subject): given[f"neighbours_{space}"][name]

@@ -14,6 +14,7 @@ from synthcohort.core.errors import UserError
 
 CT = Ingest(modalities=["CT"])
 RADIOGRAPHS = Ingest(modalities=["CR", "DX"])
+HOST_HELP = "address to bind to (default: 127.0.0.1, this machine alone); for a network, put a TLS proxy in front"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     unlock = verbs.add_parser("unlock", help="remove the lock of a Snakemake that was killed, if nobody works here")
     unlock.set_defaults(run=run_unlock)
+
+    serve = verbs.add_parser("serve", help="serve a reader study to browsers and print the readers' links")
+    serve.add_argument("study", nargs="?", help="id of the reader study (default: the only one)")
+    serve.add_argument("--host", default="127.0.0.1", help=HOST_HELP)
+    serve.add_argument("--port", type=int, default=8021, help="port to bind to (default: 8021; 0 takes a free one)")
+    serve.add_argument("--address", help="how readers reach the server, for example https://readers.hospital.example")
+    renewing = "make a new link for reader-NN, administrator or all"
+    serve.add_argument("--renew", action="append", default=[], metavar="NAME", help=renewing)
+    serve.set_defaults(run=run_serve)
 
     parsed = parser.parse_args(arguments)
     try:
@@ -68,6 +78,13 @@ def run_whereis(arguments: argparse.Namespace) -> None:
         f"no file has the file_id {arguments.file_id} in the {len(tables)} tables under private/; "
         "run this in the folder where the study ran."
     )
+
+
+def run_serve(arguments: argparse.Namespace) -> None:
+    """Serve a reader study until the process is ended."""
+    from synthcohort.readers.serve import find_study, serve
+
+    serve(find_study(arguments.study), arguments.host, arguments.port, arguments.address, arguments.renew)
 
 
 def run_unlock(arguments: argparse.Namespace) -> None:

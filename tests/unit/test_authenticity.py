@@ -81,3 +81,9 @@ def test_what_a_bad_generator_lacks() -> None:
     assert one["beta_recall"] < base["beta_recall"] - 0.3
     assert one["alpha_precision"] < 0.2, "all samples lie in the middle, far more than a share α in the α-support"
     assert wide["alpha_precision"] < base["alpha_precision"] - 0.3
+
+
+def test_too_few_real_images_have_no_support() -> None:
+    vectors = np.random.default_rng(0).normal(size=(NEIGHBOURS + 1, 2))
+    assert np.isfinite(list(support_measures(vectors, vectors).values())).all()
+    assert np.isnan(list(support_measures(vectors[1:], vectors).values())).all()

@@ -54,6 +54,7 @@ def store(folder: Path, images: NDArray[np.uint8], patients: list[str]) -> Image
     records = pd.DataFrame(labels, columns=list(FINDINGS))
     records.insert(0, "image_id", [f"i{number}" for number in range(len(images))])
     records.insert(1, "patient_id", patients)
+    records.insert(2, "study_id", patients)  # one study each: nothing for a verifier to learn from
     info = StoreInfo(
         cohort="toy", findings=[Finding(name=name, display=name.upper()) for name in FINDINGS], units="HU",
         windows=[(0, 80)], resolution=images.shape[-1], channels=1, images=len(images), simulated=True,

@@ -24,7 +24,7 @@ KEYS = {
 def store(folder, images):
     """One image a patient, all with the same label."""
     names = [f"p{number:04d}" for number in range(len(images))]
-    records = pd.DataFrame({"image_id": names, "patient_id": names, "f0": 1.0, "f1": 0.0})
+    records = pd.DataFrame({"image_id": names, "patient_id": names, "study_id": names, "f0": 1.0, "f1": 0.0})
     info = StoreInfo(
         cohort="clinic", findings=[Finding(name=name, display=name) for name in FINDINGS], units="HU",
         windows=[(0, 80)], resolution=16, channels=1, images=len(images), simulated=True,

@@ -62,12 +62,14 @@ def test_every_space_counts(features, words):
 
 def test_an_attack_that_not_every_audit_makes_counts_where_it_was_made():
     table = metrics()
-    extra = table[table["parameter"].str.startswith("discriminator/") & table["metric"].str.startswith("attack")].copy()
-    extra["parameter"] = extra["parameter"].str.replace("discriminator", "shadow_generators")
-    extra["features"], extra.loc[extra["role"] == "value", "ci_high"] = "shadow_generators", 0.9
+    extra = table[table["parameter"].str.startswith("closest_record/") & (table["features"] == JUDGE)].copy()
+    extra["parameter"] = extra["parameter"].str.replace("closest_record", "shadow_generators")
+    extra.loc[extra["role"] == "value", "ci_high"] = 0.9
     table = pd.concat([table, extra], ignore_index=True)
     found = failures(table)
-    assert found[0] == "shadow generators, images: the AUROC's interval ends at 0.900, above 0.6"
+    assert (
+        found[0] == "shadow generators in the judge’s features, images: the AUROC's interval ends at 0.900, above 0.6"
+    )
     assert len(found) == 2
 
 

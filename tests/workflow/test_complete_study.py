@@ -16,6 +16,8 @@ from scipy.spatial.distance import cdist
 
 from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.core.store import ImageStore
+from synthcohort.readers.answers import ANSWERS, Answer, AnswerBook
+from synthcohort.readers.study import ServedStudy
 
 pytestmark = pytest.mark.workflow
 EMBEDDED = re.compile(r"data:image/(?:png|svg\+xml);base64,([A-Za-z0-9+/=]+)")
@@ -36,6 +38,8 @@ def test_the_report_and_its_parts_stand(smoke) -> None:
         for axis in ("resolution", "classes", "samples", "amount"):
             for name in ("auroc-{}", "fidelity-{}", "privacy-{}", "paper-{}-one-column", "paper-{}-two-columns"):
                 assert (smoke.results / f"figures/{name.format(axis)}.{kind}").is_file()
+        for name in ("accuracy", "roc"):
+            assert (smoke.results / f"figures/readers-{name}.{kind}").is_file()
         for name in ("neighbours-one-column", "attribution-two-columns"):
             assert (smoke.results / f"internal/figures/paper-{name}.{kind}").is_file()
 
@@ -93,6 +97,45 @@ def test_every_generator_is_attacked_beside_controls_that_alarm_and_stay_silent(
     assert ((silent["ci_low"] - CHANCE_MARGIN < 0.5) & (silent["ci_high"] + CHANCE_MARGIN > 0.5)).all()
     table = pd.read_csv(smoke.results / "tables/privacy.csv")
     assert len(table) == len(values)
+
+
+def test_simulated_readers_answered_over_http_and_stand_beside_the_machine(smoke) -> None:
+    metrics = pd.read_parquet(smoke.results / "metrics.parquet")
+    rows = metrics[metrics["metric"] == "reader_accuracy"]
+    cells = rows[(rows["parameter"] == "") & (rows["level"] != "all") & (rows["cohort"] != "all")]
+    shown = {(cohort, level, "r3-gan") for cohort, level in [("head-phantom", "008"), ("head-phantom", "016")]}
+    shown |= {("head-phantom", level, family) for level in ("008", "016") for family in ("prog-gan", "cpd-gan")}
+    shown |= {("chest-phantom", "016", "r3-gan")}
+    assert shown <= set(map(tuple, cells[["cohort", "level", "source"]].to_numpy()))
+    assert set(rows["parameter"]) == {"", "simulated-01", "simulated-02", "simulated-03"}
+    drawn = pd.read_csv(smoke.results / "figures/readers-accuracy.csv")
+    assert {"machine", "all readers", "simulated-01"} <= set(drawn["reader"])
+    for name in ("report.html", "report-shareable.html"):
+        assert "<strong>Simulated readers.</strong>" in (smoke.results / name).read_text()
+
+
+def test_reader_study_can_be_served_and_what_it_shows_holds_no_truth(smoke) -> None:
+    served = smoke.folder / "reader-studies/smoke"
+    names = {"lock", "reading.bin", "study.json", "training.bin", "training.json"}
+    assert {path.name for path in served.iterdir()} == names
+    assert {path.name for path in (smoke.folder / "private/reader-studies").iterdir()} == {"smoke.key", "smoke.secret"}
+    assert "Power" in (smoke.results / "logs/reader_study.log").read_text()
+
+
+def test_peoples_answers_are_seen_though_no_rule_has_them_as_input(smoke) -> None:
+    served = smoke.folder / "reader-studies/smoke"
+    study = ServedStudy.read(served)
+    first = study.readers[0]
+    try:
+        book = AnswerBook(served / ANSWERS)
+        book.save_profile(first.name, "radiologist", 9)
+        book.save_answer(Answer(first.name, "reading", 1, first.reading[0], True, 4, "0" * 32))
+        book.close()
+        assert smoke.rules_to_run() == {"reader_metrics", "metrics", "number_figures", "report"}
+    finally:
+        for path in served.glob(f"{ANSWERS}*"):
+            path.unlink()
+    assert smoke.rules_to_run() == set()
 
 
 def test_no_patient_on_two_sides_and_test_images_are_real(smoke) -> None:
@@ -201,6 +244,7 @@ def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -
         "auroc-resolution.svg",
         "fidelity-resolution.svg",
         "privacy-samples.svg",
+        "readers-accuracy.svg",
         "verdict.csv",
         "claims.csv",
     } <= kept

@@ -4,13 +4,17 @@ import base64
 import binascii
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from planted import study_of, write_cohort
+
+from synthcohort.readers.serve import served_here
 
 pytestmark = pytest.mark.workflow
 SAMPLE = "cohorts/own/resolution-016/r3-gan/r0/synthetic/train"
@@ -53,6 +57,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
     workflow.config["axes"][0]["levels"] = [16]
     workflow.config["generators"][0]["kimg"] = {16: 0.5}
     workflow.config["privacy"] = {"canaries": 3}
+    workflow.config["readers"] = {"count": 3, "images": 2, "repeated": 0, "side": 64, "simulate": True}
     workflow.config["release"] = {
         "cohort": "own",
         "experiment": "resolution-016",
@@ -79,12 +84,27 @@ def test_the_search_finds_what_is_hidden(tmp_path: Path) -> None:
 
 
 def test_nothing_leaks_into_results_or_snakemakes_records(own) -> None:
-    folders = [own.results, own.folder / ".snakemake"]
+    folders = [own.results, own.folder / ".snakemake", own.folder / "reader-studies"]
     assert sum(path.is_file() for folder in folders for path in folder.rglob("*")) > 60
     assert (own.results / "report-shareable.html").is_file()
     assert len(list((own.results / "release/data/dicom").glob("*.dcm"))) > 60
     assert not leaks(folders, own.planted)
     assert not any(word in own.output for word in own.planted)
+
+
+def test_readers_are_sent_no_identifier(own, tmp_path: Path) -> None:
+    served = shutil.copytree(own.folder / "reader-studies" / own.config["study"], tmp_path / "served")
+    assert (served / "reading.bin").stat().st_size == 4 * 64 * 64
+    person = {"consent": True, "profession": "radiologist", "years": 3}
+    with served_here(served) as links:
+        address, token = links["reader-01"].split("/enter#")
+        with httpx.Client(base_url=address, trust_env=False) as reader:
+            sent = [reader.post("/enter", json={"token": token}), reader.get("/"), reader.post("/profile", json=person)]
+            sent += [reader.get(path) for path in ("/", "/state", "/images/reading/1", "/images/reading/9", "/nothing")]
+    assert [response.status_code for response in sent] == [204, 200, 200, 200, 200, 200, 404, 404]
+    for number, response in enumerate(sent):
+        (served / f"response-{number}").write_bytes(str(response.headers).encode() + response.content)
+    assert not leaks([served], own.planted)
 
 
 def test_planted_canaries_are_looked_for_beside_both_controls(own) -> None:

@@ -1,10 +1,11 @@
 """What a synthetic cohort gives away about the patients that its generator was trained on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from synthcohort.audit.copies import CopySearch, authenticity, support_estimates
@@ -16,12 +17,27 @@ from synthcohort.audit.membership import (
     choose_groups,
     space_vectors,
 )
-from synthcohort.audit.neighbours import Arrays, Rows
-from synthcohort.audit.privacy_vocabulary import HALVES, IMAGE, PATIENT, attack_parameter
+from synthcohort.audit.neighbours import Arrays, Rows, Space
+from synthcohort.audit.privacy_vocabulary import (
+    CLOSEST_RECORD,
+    HALVES,
+    IMAGE,
+    PATIENT,
+    SHADOWS,
+    VERIFICATION,
+    attack_parameter,
+)
+from synthcohort.audit.shadows import Shadow, ShadowScores, replaying_shadows, shadow_scores
 from synthcohort.audit.utility import combine_metrics
+from synthcohort.audit.verifier import train_verifier, verification_auroc, verifier_space
 from synthcohort.classify.networks import Network
 from synthcohort.core.config import Statistics
+from synthcohort.core.errors import TooFewImagesError
+from synthcohort.core.experiment import REAL
+from synthcohort.core.progress import logger
+from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
+from synthcohort.measures.attack_scores import likelihood_ratio
 from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, patient_scores
 from synthcohort.measures.fidelity import patient_groups
 
@@ -41,6 +57,7 @@ def privacy_audit(
     statistics: Statistics,
     seed: int,
     scorers: Mapping[str, Mapping[str, Scorer]] | None = None,
+    shadows: Mapping[str, Sequence[Shadow]] | None = None,
 ) -> tuple[Arrays, pd.DataFrame]:
     """Attack synthetic cohorts, look for copies in them, and do the same to controls whose answer is known.
 
@@ -63,6 +80,8 @@ def privacy_audit(
     scorers : mapping of str to mapping of str to callable, optional
         For families, attacks by what an attacker may have beside the synthetic cohort, such as the discriminator, by
         name.
+    shadows : mapping of str to sequence of Shadow, optional
+        For families, shadow generators, who were trained on halves of those that `attacked_groups` gives with `seed`.
 
     Returns
     -------
@@ -75,6 +94,9 @@ def privacy_audit(
         ``attack_auroc`` and ``attack_tpr`` (true positive rate at the false positive rates in `attacks.RATES`) of each
         attack, on images and on patients; ``parameter`` is made by `attack_parameter`. `n` is the number of
         non-members, on which it depends whether a rate can be resolved; where it cannot, ``value`` is NaN.
+
+        ``verification_auroc`` of the verifier on test patients, and attacks in its features, where patients have
+        several studies, see `verifier`; `n` is the number of patients.
 
         ``authenticity`` in pixels, and in features ``alpha_precision`` and ``beta_recall``, see
         `measures.authenticity`; `n` is the number of synthetic images.
@@ -92,18 +114,24 @@ def privacy_audit(
     TooFewImagesError
         When there are too few images to attack.
     """
-    rng = np.random.default_rng(seed)
-    groups = choose_groups(real, selection, rng)
+    groups = attacked_groups(real, selection, seed)
+    rng = np.random.default_rng([seed, 1])
     samples = audited_samples(synthetic, real, selection, groups, rng)
     attacks = _Attacks(selection, groups, statistics, rng)
     rows: list[Row] = []
     arrays: Arrays = {}
     judged, pixels = audit_spaces(judge)
-    for space in (judged, pixels):
+    verifying, known = _verifier(real, selection, groups, statistics, next(judge.parameters()).device, seed)
+    rows += known
+    for space in (judged, pixels, *verifying):
         candidates = Candidates(space, real, groups)
+        shadowed = _shadow_scores(candidates, real, groups, shadows or {}, rng)
         for sample in samples:
             common = {"source": sample.source, "features": space.name, "role": sample.role}
-            for name, scores in candidates.attack(space_vectors(space, sample.images), rng):
+            found = dict(candidates.attack(space_vectors(space, sample.images), rng))
+            if sample.source in shadowed:
+                found[SHADOWS] = likelihood_ratio(found[CLOSEST_RECORD], *shadowed[sample.source])
+            for name, scores in found.items():
                 rows += [{**common, **row} for row in attacks.measure(name, scores, sample.control)]
                 if sample.role == "value":
                     rows += [{**common, **row} for row in attacks.control(name, scores)]
@@ -126,6 +154,46 @@ def privacy_audit(
             rows += [{**common, **row} for row in attacks.control(name, scores)]
     shared = {**keys, "finding": "", "simulated": real.info.simulated}
     return arrays, combine_metrics([pd.DataFrame([{**shared, **row} for row in rows])])
+
+
+def privacy_seed(study_seed: int, cohort: str, experiment: str, replicate: str) -> int:
+    """Derive an audit's seed: the same at all levels of an axis, which may share what is trained, shadows as well."""
+    return derive_seed(study_seed, "privacy", cohort, experiment.partition("-")[0], replicate=replicate)
+
+
+def attacked_groups(real: ImageStore, selection: pd.DataFrame, seed: int) -> Groups:
+    """Choose who is attacked in an audit of a seed; see `choose_groups`."""
+    return choose_groups(real, selection, np.random.default_rng(seed))
+
+
+def _shadow_scores(
+    candidates: Candidates,
+    real: ImageStore,
+    groups: Groups,
+    shadows: Mapping[str, Sequence[Shadow]],
+    rng: np.random.Generator,
+) -> dict[str, ShadowScores]:
+    """Score candidates under each family's shadows, and under such as replay, for the controls."""
+    scores = {family: shadow_scores(candidates, groups.candidates, own) for family, own in shadows.items()}
+    for own in list(shadows.values())[:1]:  # all families' shadows know the same patients
+        replaying = replaying_shadows(real, groups, own, rng)
+        scores[REAL] = shadow_scores(candidates, groups.candidates, replaying)
+    return scores
+
+
+def _verifier(
+    real: ImageStore, selection: pd.DataFrame, groups: Groups, statistics: Statistics, device: torch.device, seed: int
+) -> tuple[list[Space], list[Row]]:
+    """Train a verifier on the reference patients, and say how well it knows test patients; nothing if it fails."""
+    test = selection.loc[selection["side"] == "test", "row"].to_numpy()
+    try:
+        network = train_verifier(real, groups.reference, seed, device)
+        found = verification_auroc(network, real, test, statistics, np.random.default_rng(seed))
+    except TooFewImagesError as error:
+        logger.info("re-identification: not measured: %s", error)
+        return [], []
+    space = verifier_space(network)
+    return [space], [{"source": REAL, "features": space.name, "role": "value", **_row(VERIFICATION, "", *found)}]
 
 
 class _Attacks:

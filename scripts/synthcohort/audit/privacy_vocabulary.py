@@ -1,9 +1,14 @@
-"""Words of the privacy audit that figures and the gate read; nothing is imported, so that torch is not loaded."""
+"""Words of the privacy audit that figures and the gate read; nothing heavy is imported, so that torch is not loaded."""
+
+from collections.abc import Mapping
+from typing import Any
 
 CLOSEST_RECORD, CALIBRATED, DENSITY_RATIO = "closest_record", "calibrated_distance", "density_ratio"
 """Attacks on a synthetic cohort, see `measures.attack_scores`."""
 DISCRIMINATOR, SHADOWS = "discriminator", "shadow_generators"
 """Attacks that need more than the synthetic cohort: the training's discriminator (LOGAN), shadow generators (LiRA)."""
+VERIFIER, VERIFICATION = "verifier", "verification_auroc"
+"""A network that knows patients again: the space of its features, and the metric of how well it does (`verifier`)."""
 IMAGE, PATIENT = "image", "patient"
 """What an attacker decides about."""
 THIRD_GROUP, HALVES = "third_group", "halves"
@@ -14,6 +19,11 @@ CAUGHT = 0.95
 """AUROC that an attack must reach on the positive control, replayed training images."""
 CHANCE_MARGIN = 0.1
 """How far from 0.5 the AUROC on a negative control may lie where a hundred patients or more are attacked."""
+
+
+def guarantee_text(privacy: Mapping[str, Any]) -> str:
+    """Write what a private training guarantees, from generator.json's ``privacy``: ``ε = 9.99, δ = 0.0001 for …``."""
+    return f"ε = {privacy['epsilon']:.3g}, δ = {privacy['delta']:.0e} for each of {privacy['patients']} patients"
 
 
 def attack_parameter(attack: str, unit: str, control: str = "", rate: float | None = None) -> str:
@@ -44,5 +54,9 @@ def split_attack_parameter(parameter: str) -> tuple[str, str, str, str]:
 def attack_title(parameter: str, features: str) -> str:
     """Name an attack for people: ``closest record in pixels, patients``."""
     attack, unit, *_ = split_attack_parameter(parameter)
-    space = "" if features == attack else f" in {'pixels' if features == 'pixels' else 'the judge’s features'}"
-    return f"{attack.replace('_', ' ')}{space}, {unit}s"
+    name = attack.replace("_", " ")
+    if features == attack:
+        return f"{name}, {unit}s"
+    if features == "pixels":
+        return f"{name} in pixels, {unit}s"
+    return f"{name} in the {VERIFIER if features.startswith(VERIFIER) else 'judge'}’s features, {unit}s"

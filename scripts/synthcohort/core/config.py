@@ -1,12 +1,13 @@
 """The study's config: one typed model; schema, commented config.yaml and docs are generated from it."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from synthcohort.core.cohort_config import Cohort, Model, Name
 from synthcohort.core.families import FAMILIES
 from synthcohort.core.protocol import Protocol, ProtocolName, by_name
+from synthcohort.core.reader_config import ReaderStudy
 from synthcohort.core.release_config import Release
 
 AxisName = Literal["resolution", "classes", "samples", "amount"]
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     Family = str
 else:  # checked against the registry, which no type checker can read
     Family = Literal[tuple(FAMILIES)]
+
+
+def _is_private(family: Any) -> bool:
+    return family in FAMILIES and FAMILIES[family].private
 
 
 class Axis(Model):
@@ -96,12 +101,32 @@ class Generator(Model):
     """cpd-gan only: add the term to the discriminator that the paper's lacks, a score that no label weighs."""
     from_scratch: bool = False
     """prog-gan only: grow anew for every level, as the paper did, instead of sharing the stages of a sweep."""
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """dp-gan only: what the training may give away of a patient, the label histogram included; left out: 10."""
+    delta: Annotated[float, Field(gt=0, lt=0.1)] | None = None
+    """dp-gan only: probability with which epsilon may not hold; left out: the power of ten below 1 / patients."""
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """dp-gan only: longest gradient of a patient; longer ones are shortened to it; left out: 1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unadapted(cls, value: Any) -> Any:
+        return {"augmentation": 0.0, **value} if isinstance(value, dict) and _is_private(value.get("family")) else value
 
     @model_validator(mode="after")
     def _own_keys(self) -> "Generator":
-        for key, family in (("unconditional_term", "cpd-gan"), ("from_scratch", "prog-gan")):
+        own = {"unconditional_term": "cpd-gan", "from_scratch": "prog-gan"}
+        own |= dict.fromkeys(("epsilon", "delta", "clip"), "dp-gan")
+        for key, family in own.items():
             if getattr(self, key) and self.family != family:
                 raise ValueError(f"{key} is a key of {family} only; remove it here")
+        if _is_private(self.family):
+            if self.augmentation == "adaptive":
+                raise ValueError(f"augmentation: adaptive looks at patients, {self.family} must not; give a number")
+            if self.candidates > 1:
+                raise ValueError(f"candidates: the guide has seen patients, so it may not choose for {self.family}")
+            if self.accumulation > 1:
+                raise ValueError(f"accumulation: {self.family} computes its batches in one part")
         return self
 
 
@@ -157,6 +182,15 @@ class Privacy(Model):
     canaries: int = Field(0, ge=0)
     """Training patients whose images carry a mark on purpose in the training of every generator; the audit looks for it
     in the samples. For studies that test the audit or a generator, never for images that are to be used."""
+    shadows: int = Field(0, ge=0, multiple_of=2)
+    """Shadow generators of every generator, each trained with its guide on other halves of the patients who are
+    attacked, for an attack by likelihood ratio (docs/privacy.md); 4 or more, or 0 for none. Each costs a training."""
+
+    @model_validator(mode="after")
+    def _enough_shadows(self) -> "Privacy":
+        if self.shadows == 2:
+            raise ValueError("shadows: with 2, no patient is twice in or out, so nothing can be learnt; take 4 or more")
+        return self
 
 
 class Study(Model):
@@ -192,6 +226,8 @@ class Study(Model):
     """Intervals."""
     privacy: Privacy = Privacy()
     """The privacy audit."""
+    readers: ReaderStudy | None = None
+    """People tell real images from synthetic ones in a browser (docs/reader-study.md); left out: nobody does."""
     release: Release | None = None
     """The synthetic cohort that `snakemake release` makes a bundle of (docs/release.md); left out: none."""
 
@@ -211,6 +247,13 @@ class Study(Model):
                 raise ValueError(
                     "axes: protocol.unequal_totals needs images, the training images per combination of each level"
                 )
+        if self.readers and not any(axis.axis == "resolution" for axis in self.axes):
+            raise ValueError("readers: they are shown the levels of a resolution axis, and this study has none")
+        private = next((family for axis in self.axes for family in axis.families if _is_private(family)), None)
+        if private and self.processes > 1:
+            raise ValueError(f"processes: {private} trains in one process; set 1, or take {private} from the axes")
+        if private and self.protocol.copy_labels:
+            raise ValueError(f"axes: protocol.copy_labels copies labels of patients, so {private} cannot be private")
         if self.judge.network == self.classifier.network:
             raise ValueError("judge: it needs another network than classifier, whose views steer the generators")
         sides = [

@@ -16,14 +16,18 @@ class Registered:
         A module with a ``FAMILY``; see ``docs/generators.md``.
     grows : bool
         Trained in stages of rising resolution, each a job that continues the one before.
+    private : bool
+        Trained with differential privacy: neither the guide nor any other sight of patients steers it.
     """
 
     module: str
     grows: bool = False
+    private: bool = False
 
 
 FAMILIES = {
     "prog-gan": Registered("synthcohort.gan.prog_gan", grows=True),
     "cpd-gan": Registered("synthcohort.gan.cpd_gan"),
     "r3-gan": Registered("synthcohort.gan.r3_gan"),
+    "dp-gan": Registered("synthcohort.gan.dp_gan", private=True),
 }

@@ -32,6 +32,26 @@ class Files:
         position = [side for _, side in self.plan.stages(cohort, experiment, source)].index(int(stage))
         return every[(position - 1) * len(files) : position * len(files)] if position else []
 
+    @staticmethod
+    def selection(folder: str, cohort: str, experiment: str, replicate: str) -> str:
+        """Name the table of an experiment's images, `folder` being the experiment's; a shadow has one of its own."""
+        name = f"shadows/{replicate}" if "s" in replicate else "selection"
+        return f"{folder.format(cohort=cohort, experiment=experiment)}/{name}.parquet"
+
+    def shadow_samples(self, folder: str, files: list[str], cohort: str, experiment: str, replicate: str) -> list[str]:
+        """Name files of every family's sample by each shadow of a replicate, see `samples`."""
+        home = self.plan.experiment(cohort, experiment).home
+        return [
+            path
+            for shadow in self.plan.shadows(replicate)
+            for path in self.samples(folder, files, cohort, home, shadow)
+        ]
+
+    def shadow_selections(self, folder: str, cohort: str, experiment: str, replicate: str) -> list[str]:
+        """Name the tables of what each shadow of a replicate was trained on, `folder` being the experiment's."""
+        home = self.plan.experiment(cohort, experiment).home
+        return [self.selection(folder, cohort, home, shadow) for shadow in self.plan.shadows(replicate)]
+
     def expand(self, pattern: str, cohort: str | None = None, experiment: str | None = None) -> list[str]:
         """Fill a path pattern with every run of a cohort or an experiment, each path once.
 

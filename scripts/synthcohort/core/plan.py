@@ -70,9 +70,18 @@ class Plan:
         return [family for family in self.families if FAMILIES[family].grows]
 
     @property
+    def private(self) -> list[str]:
+        """Names of those families that are trained with differential privacy."""
+        return [family for family in self.families if FAMILIES[family].private]
+
+    @property
     def replicates(self) -> list[str]:
         """Names of the replicates: r0, r1 and so on."""
         return [f"r{number}" for number in range(self.study.replicates)]
+
+    def shadows(self, replicate: str) -> list[str]:
+        """Names of a replicate's shadows, which are trained like replicates: r0s0, r0s1 and so on."""
+        return [f"{replicate}s{number}" for number in range(self.study.privacy.shadows)]
 
     @property
     def resolutions(self) -> list[int]:
@@ -123,7 +132,8 @@ class Plan:
         -------
         dict
             ``family``, ``scale``, ``resolution``, ``on_the_way`` (a stage that is not the experiment's last),
-            ``changes`` (of the preset's settings), ``augmentations``; and ``canaries`` where there are some.
+            ``changes`` (of the preset's settings), ``augmentations``; ``private`` (folder of the cohort's key) for
+            private families; and ``canaries`` where there are some.
         """
         config, full = self.generator(family), self.experiment(cohort, experiment).resolution
         side = stage or full
@@ -136,6 +146,9 @@ class Plan:
             changes["kimg"] = config.kimg[side]
         if config.unconditional_term:
             changes["unconditional_term"] = True
+        for key in ("epsilon", "delta", "clip"):
+            if (value := getattr(config, key)) is not None:
+                changes[key] = value
         training = {
             "family": family,
             "scale": config.scale,
@@ -144,6 +157,8 @@ class Plan:
             "changes": changes,
             "augmentations": list(self.cohort(cohort).augmentation),
         }
+        if FAMILIES[family].private:
+            training["private"] = self.source_of_images(cohort)["private"]
         canaries = self.study.privacy.canaries
         return training | ({"canaries": canaries} if canaries else {})
 

@@ -52,12 +52,13 @@ def _check(key: str, name: str, names: Sequence[str]) -> None:
 def label_policy(plan: Plan, cohort: str) -> dict[str, str]:
     """Say in words how a cohort's labels are treated, for those who get its synthetic images."""
     config, protocol = plan.cohort(cohort), plan.study.protocol
+    drawn = "drawn from the training distribution of label combinations"
+    if plan.study.release is not None and plan.study.release.source in plan.private:
+        drawn = "drawn from a histogram of the training patients' label combinations, with noise"
     policy = {
         "protocol": protocol.name,
         "smallest label combination": f"{config.minimum_combination} training images",
-        "labels of synthetic images": "copies of the real images' labels"
-        if protocol.copy_labels
-        else "drawn from the training distribution of label combinations",
+        "labels of synthetic images": "copies of the real images' labels" if protocol.copy_labels else drawn,
     }
     if config.data is not None:
         policy["dataset"] = config.data.dataset

@@ -22,7 +22,7 @@ def hand_library_to_jobs() -> None:
 
 def check_config(config: Mapping[str, Any]) -> Study:
     """Check the merged config and that results can be written; end with one sentence on stderr where they cannot."""
-    with _one_sentence():
+    with one_sentence():
         study = load_study(config)
         if study.release is not None:
             released_run(Plan(study))
@@ -32,12 +32,13 @@ def check_config(config: Mapping[str, Any]) -> Study:
 
 def released(plan: Plan) -> dict[str, str]:
     """Give the wildcards of the run that is released; end with one sentence on stderr where the config names none."""
-    with _one_sentence():
+    with one_sentence():
         return released_run(plan)
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
+    """End with one sentence on stderr where a user can mend what is wrong."""
     try:
         yield
     except UserError as error:

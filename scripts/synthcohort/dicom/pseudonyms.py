@@ -60,6 +60,10 @@ class Pseudonyms:
         """Pseudonym of a study, from its study instance UID."""
         return self._pseudonym("study", uid)
 
+    def secret(self, purpose: str) -> bytes:
+        """Derive 32 bytes for another purpose, from which neither the key nor a pseudonym can be found."""
+        return hmac.digest(self._key, f"secret|{purpose}".encode(), "sha256")
+
     def _pseudonym(self, purpose: str, value: str) -> str:
         message = f"{purpose}|{value}".encode("utf-8", "backslashreplace")
         return hmac.digest(self._key, message, "sha256").hex()[:HEX_DIGITS]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from synthcohort.figures.numbers import select, verdict
+from synthcohort.readers.vocabulary import ALL
 
 CEILING = 0.99
 """Machine AUROC from which on, at both levels, nothing can rise any more."""
@@ -29,6 +30,7 @@ TRENDS = [
     Trend("the gap shrinks with fewer label combinations", "classes", "utility_gap", True),
     Trend("the gap grows with fewer training images", "samples", "utility_gap", False),
     Trend("machine detection rises with resolution", "resolution", "machine_auroc", True),
+    Trend("readers get better with resolution", "resolution", "reader_accuracy", True),
 ]
 AHEAD = "cpd-gan is ahead of prog-gan"
 
@@ -39,8 +41,8 @@ def claims(metrics: pd.DataFrame) -> pd.DataFrame:
     A claim *shows* where the number that is claimed to be larger is so and their intervals are disjoint; *the opposite
     shows* where they are disjoint the other way round; it *does not show* where they overlap, which is no proof against
     it. It is *not testable* where a classifier is not above chance (for the claim about two families: neither of them),
-    where there is no mean, or where machine detection is at its ceiling at both levels. Disjoint intervals are a strict
-    test: the two numbers share their test patients.
+    where there is no mean, where machine detection is at its ceiling at both levels, or where readers are simulated.
+    Disjoint intervals are a strict test: the two numbers share their test patients.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ def claims(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def _trend(metrics: pd.DataFrame, trend: Trend) -> list[dict[str, Any]]:
     on_axis = metrics[(metrics["axis"] == trend.axis) & ~metrics["source"].str.match("mix-|pre-")]
+    on_axis = on_axis[~(on_axis[["cohort", "source", "level"]] == ALL).any(axis=1)]
     values = select(on_axis, trend.metric, ["mean", ""])
     unjudged = _unjudged(on_axis) if trend.metric == "utility_gap" else {}
     found = []
@@ -70,6 +73,8 @@ def _trend(metrics: pd.DataFrame, trend: Trend) -> list[dict[str, Any]]:
         reasons = [unjudged.get((end["cohort"], end["experiment"], end["source"]), "") for end in (low, high)]
         if trend.metric == "machine_auroc" and min(low["value"], high["value"]) >= CEILING:
             reasons.append(f"{CEILING} and more at both levels")
+        if trend.metric == "reader_accuracy" and low["simulated"]:
+            reasons.append("the readers are simulated")
         smaller, larger = (low, high) if trend.rises else (high, low)
         found.append(_row(trend.text, smaller, larger, "experiment", reasons))
     return found

@@ -76,8 +76,13 @@ class TrainingImages:
     ) -> tuple[Tensor, Tensor]:
         """Images (float −1..1) and labels of one step, or a part of them; every image comes once per epoch."""
         positions = batch_positions(len(self), size, step, seed)[part]
+        mirrored = random_stream(seed, "mirror", step).random(size)[part] < 0.5 if horizontal_flip else None
+        return self.pairs(positions, mirrored)
+
+    def pairs(self, positions: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> tuple[Tensor, Tensor]:
+        """Images (float −1..1) at positions among the rows, some of them mirrored, and their labels."""
         images = self.take(positions)
-        if horizontal_flip:
-            mirrored = torch.from_numpy(random_stream(seed, "mirror", step).random(size)[part] < 0.5).to(self.device)
-            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+        if mirrored is not None:
+            flipped = torch.from_numpy(mirrored).to(self.device).view(-1, 1, 1, 1)
+            images = torch.where(flipped, images.flip(3), images)
         return images, self.labels[torch.from_numpy(positions).to(self.device)]

@@ -67,18 +67,21 @@ class Family:
     architecture : callable
         ``architecture(settings, channels, findings)``: the keyword arguments of both, as written to generator.json.
     backward : callable
-        ``backward(players, batch, settings)``: adds to both networks' gradients; returns named scalars of the step, on
-        the device. The trainer zeroes gradients before, and takes both optimisers' step after.
+        ``backward(players, batch, settings)``, with a `Batch`: adds to both networks' gradients; returns named scalars
+        of the step, on the device. The trainer zeroes gradients before, and takes both optimisers' step after.
     presets : mapping
         Settings per (scale, resolution).
     guided : bool
         Whether the discriminator also looks at the guide's features.
+    training : callable, optional
+        A subclass of `Training`, for families whose steps are others than its.
     """
 
     name: str
     generator: Callable[..., nn.Module]
     discriminator: Callable[..., nn.Module]
     architecture: Callable[[Any, int, int], dict[str, Any]]
-    backward: Callable[[Players, Batch, Any], dict[str, Tensor]]
+    backward: Callable[[Players, Any, Any], dict[str, Tensor]]
     presets: Mapping[tuple[str, int], Settings]
     guided: bool = False
+    training: Callable[..., Any] | None = None

@@ -62,7 +62,7 @@ class Trainer:
         self.best = Best()
         self.stopped = False
         self.timing: list[dict[str, Any]] = []
-        self.snapshots = Snapshots(training.data.labels.cpu().numpy(), training.steps, training.seed)
+        self.snapshots = Snapshots(training.shown_labels, training.steps, training.seed)
         self.events: SummaryWriter | None = None
         self.tick_start, self.saved = time.perf_counter(), time.monotonic()
 
@@ -224,5 +224,6 @@ class Trainer:
                 "training_images": len(training.data),
                 "guided": training.players.views.guide is not None,
                 "params": asdict(training.settings),
+                **training.facts(),
             },
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from synthcohort.core.errors import UserError
-from synthcohort.gan.settings import R3Settings, Settings, WassersteinSettings
+from synthcohort.gan.settings import DPSettings, R3Settings, Settings, WassersteinSettings
 
 Row = tuple[str, int, tuple[int, ...], int, float, float, float]
 Presets = Mapping[tuple[str, int], Settings]
@@ -119,6 +119,20 @@ _PROG_GAN = _presets(
 
 
 PROG_GAN: Presets = {key: replace(row, fade_kimg=PHASE_KIMG[key[0]]) for key, row in _PROG_GAN.items()}  # type: ignore[call-arg]
+
+# Few weights, as each gets noise; large batches, as each step does. The penalty's column is not used.
+DP_GAN = _presets(
+    DPSettings,
+    [
+        # scale  side  widths           batch  lr    –  kimg
+        ("tiny", 8, (32, 16), 128, 1e-3, 0, 200),  # °
+        ("tiny", 16, (32, 16, 16), 128, 1e-3, 0, 300),
+        ("tiny", 32, (32, 32, 16, 8), 128, 1e-3, 0, 600),  # °
+        ("small", 16, (64, 32, 16), 512, 1e-3, 0, 4000),  # °
+        ("small", 32, (64, 64, 32, 16), 512, 1e-3, 0, 8000),  # °
+        ("small", 64, (64, 64, 32, 32, 16), 512, 1e-3, 0, 8000),  # °
+    ],
+)
 
 
 def resolve_settings(

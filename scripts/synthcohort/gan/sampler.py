@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,12 +74,23 @@ def draw_labels(labels: NDArray[np.float32], count: int, seed: int, minimum: int
             f"cohorts.minimum_combination: no label combination has {minimum} training images, so none can be sampled; "
             "lower it or train on more images."
         )
-    drawn = random_stream(seed, "labels", 0).choice(len(combinations), count, p=counts / counts.sum())
-    return combinations[drawn]
+    return draw_combinations(combinations, counts, random_stream(seed, "labels", 0), count)
+
+
+def draw_combinations(
+    combinations: NDArray[np.float32], weights: NDArray[Any], stream: np.random.Generator, count: int
+) -> NDArray[np.float32]:
+    """Draw `count` rows of ``[K, findings]``, with probabilities in proportion to `weights`."""
+    return combinations[stream.choice(len(combinations), count, p=weights / weights.sum())]
 
 
 def wanted_labels(
-    labels: Mapping[str, NDArray[np.float32]], side: str, seed: int, amount: float = 1.0, copied: bool = False
+    labels: Mapping[str, NDArray[np.float32]],
+    side: str,
+    seed: int,
+    amount: float = 1.0,
+    copied: bool = False,
+    histogram: Mapping[str, Any] | None = None,
 ) -> NDArray[np.float32]:
     """Choose the label vectors of one side of a synthetic cohort.
 
@@ -95,9 +107,16 @@ def wanted_labels(
     copied : bool
         One image per real label vector of this side, in their order, as the paper did (it tells how many real patients
         have which findings); otherwise drawn from the training distribution, see `draw_labels`.
+    histogram : mapping, optional
+        A private generator's ``label_histogram`` from generator.json: drawn from in place of the training distribution.
     """
     own = labels[side]
-    return known_labels(own) if copied else draw_labels(labels["train"], max(1, round(amount * len(own))), seed)
+    count = max(1, round(amount * len(own)))
+    if histogram is not None:
+        combinations = np.array(histogram["combinations"], np.float32)
+        stream = random_stream(seed, "labels", 0)
+        return draw_combinations(combinations, np.array(histogram["patients"]), stream, count)
+    return known_labels(own) if copied else draw_labels(labels["train"], count, seed)
 
 
 def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, batch: int = BATCH) -> Iterator[Images]:

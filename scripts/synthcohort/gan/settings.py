@@ -96,3 +96,25 @@ class WassersteinSettings(Settings):
     unconditional_term: bool = False
     label_weight: float = 1.0
     fade_kimg: float = 1400.0
+
+
+@dataclass(frozen=True)
+class DPSettings(Settings):
+    """Settings of dp-gan; `batch` is the expected number of patients in a step, and there is no penalty.
+
+    Attributes
+    ----------
+    epsilon : float or None
+        What the whole training may give away of a patient, the label histogram included; None adds no noise.
+    delta : float, optional
+        Probability with which it may be more; None takes the largest power of ten below 1 / patients.
+    clip : float
+        Longest gradient of a patient; longer ones are shortened to it.
+    discriminator_steps : int
+        Steps of the discriminator per step of the generator.
+    """
+
+    epsilon: float | None = 10.0
+    delta: float | None = None
+    clip: float = 1.0
+    discriminator_steps: int = 4

@@ -15,6 +15,7 @@ from synthcohort.core.device import DeviceName, prepare_device
 from synthcohort.core.progress import configure_logging
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
+from synthcohort.dicom.pseudonyms import Pseudonyms
 from synthcohort.gan.canaries import canary_rows, plant_canaries
 from synthcohort.gan.distributed import Ranks, launch
 from synthcohort.gan.features import Features, GuideFeatures, InceptionFeatures
@@ -59,6 +60,8 @@ class Task:
         The job's log.
     canaries, canary_seed : int
         Number of training patients whose images carry a mark, and what chooses them.
+    private : str
+        Folder of the cohort's key, for private families, or empty.
     """
 
     family: str
@@ -81,6 +84,7 @@ class Task:
     log: str
     canaries: int = 0
     canary_seed: int = 0
+    private: str = ""
 
 
 def task_of(given: Any, output: Any, params: Any, seed: int, cohort: str, log: str) -> Task:
@@ -130,10 +134,11 @@ def run_rank(task: Task, ranks: Ranks) -> None:
     if task.canaries:
         store = plant_canaries(store, canary_rows(selection, task.canaries, task.canary_seed), task.canary_seed)
         known += [task.canaries, task.canary_seed]
+    secret = Pseudonyms.open(task.private).secret("noise") if task.private else b""
     family = load_family(task.family)
     settings = resolve_settings(family.presets, task.scale, task.resolution, task.on_the_way, **task.changes)
     train_generator(
-        Material(store, rows["train"], rows["valid"], guide, features, before, value_digest(known)),
+        Material(store, rows["train"], rows["valid"], guide, features, before, value_digest(known), secret),
         family,
         settings,
         task.stop_rule,

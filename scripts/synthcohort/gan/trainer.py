@@ -1,5 +1,7 @@
 """One trainer for every family; a killed training goes on where it was."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -44,6 +46,8 @@ class Material:
         Weights of generator and discriminator to start from.
     digest : str
         Digest of whatever else the result depends on; a checkpoint with another one is set aside.
+    secret : bytes
+        Known to nobody outside: private families draw their noise from it.
     """
 
     store: ImageStore
@@ -53,6 +57,7 @@ class Material:
     features: Any = None
     before: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None
     digest: str = ""
+    secret: bytes = b""
 
 
 def train_generator(
@@ -105,14 +110,19 @@ def train_generator(
     train, valid = (
         TrainingImages(store, rows, device, settings.resolution) for rows in (material.train, material.valid)
     )
-    training = Training(
+    digest = _digest(material, family, settings, rule, seed)
+    # Other data or settings, other noise: the same noise twice would cancel out of the difference of two generators.
+    secret = hmac.digest(material.secret, digest.encode(), "sha256") if material.secret else b""
+    training = (family.training or Training)(
         family, settings, train, store.info.channels, len(store.info.findings), seed, material.guide, augmentations,
-        ranks,
+        ranks, secret,
     )  # fmt: skip
     if material.before is not None:
         training.inherit(*material.before)
-    watch = Watch(train, valid, material.features, rule, seed) if ranks.first else None
-    digest = _digest(material, family, settings, rule, seed)
+    features = material.features if training.steered else None
+    watch = Watch(training.data, valid, features, rule, seed) if ranks.first else None
+    if secret:
+        digest = value_digest([digest, hashlib.sha256(secret).hexdigest()])
     with termination_request() as request, RunFolder(folder / "run", digest) if ranks.first else nullcontext() as run:
         trainer = Trainer(training, watch, valid, rule, run)
         state = ranks.share(run.load() if run is not None else None)

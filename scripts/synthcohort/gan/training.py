@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from synthcohort.core.errors import UserError
@@ -45,7 +46,16 @@ class Training:
         Kinds, see `augment`.
     ranks : Ranks
         This process's share of every batch.
+    secret : bytes
+        For subclasses whose random numbers nobody may guess.
+
+    Attributes
+    ----------
+    steered : bool
+        Whether distances to real images may end the training and choose its state.
     """
+
+    steered = True
 
     def __init__(
         self,
@@ -58,10 +68,11 @@ class Training:
         guide: nn.Module | None = None,
         augmentations: Sequence[str] = (),
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+        secret: bytes = b"",
     ) -> None:
         check_parts(settings.batch, ranks.world, settings.accumulation)
         self.family, self.settings, self.data, self.seed, self.ranks = family, settings, data, seed, ranks
-        self.device = data.device
+        self.device, self.secret = data.device, secret
         self.augmentations = tuple(augmentations)
         self.steps = max(1, math.ceil(settings.kimg * 1000 / settings.batch))
         self.tick_steps = max(1, round(settings.tick_kimg * 1000 / settings.batch))
@@ -79,7 +90,7 @@ class Training:
             discriminator = family.discriminator(**self.architecture, feature_widths=views.feature_widths)
         self.players = Players(place(generator, self.device), place(discriminator, self.device), views)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.optimizers = [
+        self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.0, settings.beta2), fused=True)
             for network in (generator, discriminator)
         ]
@@ -88,6 +99,15 @@ class Training:
     def kimg(self) -> float:
         """Thousand real images shown so far."""
         return self.step * self.settings.batch / 1000
+
+    @property
+    def shown_labels(self) -> NDArray[np.float32]:
+        """Label vectors ``[n, findings]`` whose most frequent ones are drawn in pictures of the training."""
+        return self.data.labels.cpu().numpy()
+
+    def facts(self) -> dict[str, Any]:
+        """Say what generator.json is to tell of this training besides what all have in common."""
+        return {}
 
     def inherit(self, generator: Mapping[str, Tensor], discriminator: Mapping[str, Tensor]) -> None:
         """Start from the networks of the stage before; layers that it lacks keep their own start."""

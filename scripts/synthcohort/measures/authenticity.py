@@ -82,13 +82,15 @@ def support_measures(real: Vectors, samples: Vectors) -> dict[str, float]:
     Parameters
     ----------
     real, samples : numpy.ndarray
-        Vectors ``[n, d]`` and ``[m, d]``, n above `NEIGHBOURS`; compare results for the same n and m only.
+        Vectors ``[n, d]`` and ``[m, d]``; compare results for the same n and m only.
 
     Returns
     -------
     dict
-        ``alpha_precision`` and ``beta_recall``, each in [0, 1].
+        ``alpha_precision`` and ``beta_recall``, each in [0, 1]; NaN unless n is above `NEIGHBOURS`.
     """
+    if len(real) <= NEIGHBOURS:
+        return {"alpha_precision": np.nan, "beta_recall": np.nan}
     curves = support_curves(real, samples)
     integrated = [float(1 - 2 * np.trapezoid(np.abs(curve - LEVELS), LEVELS)) for curve in curves]
     return dict(zip(("alpha_precision", "beta_recall"), integrated, strict=True))

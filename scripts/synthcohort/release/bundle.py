@@ -28,8 +28,8 @@ PARTS = (MANIFEST, CARD, RECORD, "data", "generator")
 TEXTS = ["image_id", "patient_id", "part", "sop_instance_uid", "dicom", "png"]
 """Columns of labels.csv before the findings; ``dicom`` and ``png`` are file names in the folders of these names."""
 WEIGHTS = "generator.safetensors"
-ARCHITECTURE = ("family", "architecture", "findings", "resolution", "channels", "kimg")
-"""What of generator.json goes with the weights: what it takes to draw images, and nothing about the training."""
+ARCHITECTURE = ("family", "architecture", "findings", "resolution", "channels", "kimg", "privacy", "label_histogram")
+"""What of generator.json goes with the weights: what it takes to draw images; of the training, what it guarantees."""
 
 
 class Bundle:
@@ -143,6 +143,6 @@ def _weights(bundle: Bundle, generator: Path, digest: str) -> None:
             f"release: {WEIGHTS} is not what drew the images; sample again, or set release.weights to false."
         )
     card = read_json(generator / "generator.json")
-    kept = {key: card[key] for key in ARCHITECTURE}
+    kept = {key: card[key] for key in ARCHITECTURE if key in card}
     bundle.write("generator/generator.json", (json.dumps(kept, indent=2) + "\n").encode())
     bundle.write(f"generator/{WEIGHTS}", weights)

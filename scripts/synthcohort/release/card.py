@@ -6,7 +6,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from synthcohort import __version__
-from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
+from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN, guarantee_text
 from synthcohort.release import card_tables
 from synthcohort.release.gate import loosened
 from synthcohort.release.objects import choose_modality
@@ -55,6 +55,7 @@ def write_card(subject: Subject, failures: list[str]) -> str:
         kimg=f"{subject.generator['kimg']:g}",
         copied=_share(subject.generator.get("copied")),
         replicate=release.replicate,
+        guarantee=guarantee_text(subject.generator["privacy"]) if "privacy" in subject.generator else "",
         utility_table=card_tables.utility_table(subject),
         fidelity_table=card_tables.fidelity_table(subject),
         privacy_table=card_tables.privacy_table(subject),

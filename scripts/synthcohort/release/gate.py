@@ -16,6 +16,7 @@ from synthcohort.audit.privacy_vocabulary import (
     HALVES,
     IMAGE,
     PATIENT,
+    SHADOWS,
     THIRD_GROUP,
     attack_parameter,
     attack_title,
@@ -34,9 +35,9 @@ FIGURE = ["attack", "unit", "features"]
 """What names an attack: what it does, whom it decides about, what it looks at."""
 FIND_COPIES = (CLOSEST_RECORD, CALIBRATED)
 """Attacks that must catch replayed training images; the density ratio sees regions drawn too often, not copies."""
-ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO)
-"""Attacks that need nothing but images, so that they can be tried on replayed ones, too."""
-EXPECTED = (*ON_SAMPLES, DISCRIMINATOR)
+ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO, SHADOWS)
+"""Attacks that look at images alone, so that they can be tried on replayed ones, too."""
+EXPECTED = (*FIND_COPIES, DENSITY_RATIO, DISCRIMINATOR)
 """Attacks that every audit makes; others count where they were made."""
 
 

@@ -18,10 +18,12 @@ from synthcohort.figures.fidelity import fidelity_words
 from synthcohort.figures.neighbours import neighbours_words
 from synthcohort.figures.paper import paper_words
 from synthcohort.figures.privacy import privacy_rows, privacy_words
+from synthcohort.figures.readers import READER_FIGURES
 from synthcohort.figures.report import fidelity, privacy, sections
 from synthcohort.figures.report.answer import answers, best_sources, lead_sentence
 from synthcohort.figures.report.generators import alarms, generator_tables
 from synthcohort.figures.report.inputs import ReportInputs
+from synthcohort.figures.report.readers import reader_section
 from synthcohort.figures.style import TWO_COLUMNS
 
 FOLDER = Path(__file__).parent
@@ -62,6 +64,11 @@ def build_report(inputs: ReportInputs) -> str:
     found = answers(inputs.metrics, inputs.study.statistics, inputs.generators)
     simulated = [cohort.info.simulated for cohort in inputs.cohorts]
     raised = alarms(inputs.generators)
+    notes = [
+        privacy.PRIVACY_NOTE,
+        privacy.verifier_sentence(inputs.metrics),
+        privacy.guarantee_sentence(inputs.generators),
+    ]
     return environment.get_template("template.html").render(
         style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),
         study=inputs.study,
@@ -95,9 +102,14 @@ def build_report(inputs: ReportInputs) -> str:
             )
             if table
         ],
+        readers=reader_section(inputs.metrics, confidence),
+        reader_figures=[
+            _show(stem, READER_FIGURES[name].words(inputs.metrics, confidence), ".svg")
+            for name, stem in inputs.reader_figures.items()
+        ],
         privacy_figures=_privacy_figures(inputs),
         privacy_table=privacy.privacy_table(inputs.metrics),
-        privacy_note=privacy.PRIVACY_NOTE,
+        privacy_note=" ".join(filter(None, notes)),
         copies_figures=_copies_figures(inputs) if inputs.internal else [],
         attribution_figures=_attribution_figures(inputs) if inputs.internal else [],
         attribution_tables=fidelity.attribution_tables(inputs.metrics),

@@ -74,6 +74,8 @@ class ReportInputs:
         Axis → stem.
     privacy_figures : mapping
         Axis → stem.
+    reader_figures : mapping
+        ``accuracy`` and ``roc`` → stem.
     copies_figures : mapping
         (cohort, experiment, family) → stem: closest pairs. Internal.
     neighbours_figures : mapping
@@ -109,6 +111,7 @@ class ReportInputs:
     published: Mapping[str, str] = field(default_factory=dict)
     fidelity_figures: Mapping[str, Path] = field(default_factory=dict)
     privacy_figures: Mapping[str, Path] = field(default_factory=dict)
+    reader_figures: Mapping[str, Path] = field(default_factory=dict)
     copies_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
     neighbours_figures: Mapping[tuple[str, str, str, str], Path] = field(default_factory=dict)
     attribution_figures: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)

@@ -1,9 +1,12 @@
 """The report's table of what synthetic cohorts give away: the strongest attack of each, beside its controls."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from synthcohort.audit.privacy_vocabulary import attack_parameter, attack_title
+from synthcohort.audit.privacy_vocabulary import VERIFICATION, attack_parameter, attack_title, guarantee_text
 from synthcohort.figures.attacks import attack_table
+from synthcohort.figures.report.generators import GeneratorRun
 from synthcohort.figures.report.table import Table
 
 PRIVACY_NOTE = (
@@ -59,6 +62,36 @@ def privacy_table(metrics: pd.DataFrame) -> Table | None:
             ]
         )
     return Table("What do the synthetic images give away?", COLUMNS, body, words=4)
+
+
+def verifier_sentence(metrics: pd.DataFrame) -> str:
+    """Say how well the verifiers know patients again whom they never saw; empty where none could be trained."""
+    found = metrics[metrics["metric"] == VERIFICATION]
+    if found.empty:
+        return ""
+    areas = [
+        f"{cohort} {part['value'].min():.2f} to {part['value'].max():.2f} ({part['n'].min()} patients or more)"
+        for cohort, part in found.groupby("cohort", sort=True)
+    ]
+    return (
+        "The verifier is a network that learnt from other patients which radiographs show the same person; AUROC of "
+        f"telling two studies of one test patient from those of two: {', '.join(areas)}."
+    )
+
+
+def guarantee_sentence(generators: Sequence[GeneratorRun]) -> str:
+    """Say which generators were trained with differential privacy, and how much; empty where none was."""
+    told = [
+        f"{run.family} on {run.cohort} {run.experiment}, {run.replicate}: {guarantee_text(run.card['privacy'])}"
+        for run in generators
+        if "privacy" in run.card
+    ]
+    if not told:
+        return ""
+    return (
+        f"Trained with differential privacy, one image per patient: {'; '.join(told)}. This covers the generator and "
+        "what is drawn from it, not this report, whose figures are computed from patients."
+    )
 
 
 def _number(value: float | None) -> str:
