@@ -152,3 +152,14 @@ def test_new_files_are_seen_and_patients_keep_their_side(own) -> None:
     after = pd.read_parquet(own.results / "cohorts/own/split.parquet").set_index("patient_id")["side"]
     assert len(after) == len(before) + 4
     pd.testing.assert_series_equal(after[before.index], before)
+
+
+def test_what_new_files_cost_is_told_before_anything_runs(own) -> None:
+    """Last in this file: it adds a file."""
+    assert "since the last run" not in own.run("--dry-run")
+    folder = own.folder / "incoming/dicom"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    shutil.copy(files[0], folder / "one-more.dcm")
+    output = own.run("--dry-run")
+    assert output.count(f"own: {len(files) + 1} files lie where {len(files)} lay since the last run.") == 1
+    assert {"index", "preprocess", "merge"} <= own.rules_to_run()

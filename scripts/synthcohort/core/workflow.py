@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,27 @@ def inventory_of(plan: Plan, cohort: str, refresh: bool) -> str:
     source = plan.source_of_images(cohort)
     if source["simulated"]:
         return "drawn"
-    from synthcohort.dicom.folder import inventory_digest
+    from synthcohort.dicom.folder import changes_since_index, inventory_digest
 
     data = source["data"]
     tables = [Path(path) for path in (data["labels"], data["metadata"]) if path]
     digests = [file_digest(table) if table.is_file() else "absent" for table in tables]
-    return "-".join([inventory_digest(data["folder"], source["private"], refresh), *digests])
+    inventory = "-".join([inventory_digest(data["folder"], source["private"], refresh), *digests])
+    if refresh:
+        _tell(cohort, changes_since_index(source["private"], plan.study.study, inventory))
+    return inventory
+
+
+@cache  # Snakemake asks several times
+def _tell(cohort: str, changes: str) -> None:
+    """Say before anything runs what will run again."""
+    if changes:
+        print(
+            f"{cohort}: {changes} since the last run. Only new files are decoded, and patients keep their side, but "
+            "all that depends on this cohort's images runs again, training included; the table of jobs says what "
+            "(--dry-run shows it alone).",
+            file=sys.stderr,
+        )
 
 
 def lock_digest(root: str) -> str:

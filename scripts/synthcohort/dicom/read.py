@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -141,7 +141,8 @@ def _read(file: BinaryIO, maximum_pixels: int, data: bytes | None = None) -> tup
 
 def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> Dataset:
     implicit, little = transfer_syntax == ImplicitVRLittleEndian, transfer_syntax != ExplicitVRBigEndian
-    start, found = file.tell(), []
+    start = file.tell()
+    found: list[RawDataElement | DataElement] = []
     if little:
         head = file.read(_HEAD) if data is None else memoryview(data)[start:]
         wanted, length = _wanted_elements(head, implicit)
