@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     verify = verbs.add_parser("verify", help="compare a study's files with the digests in its provenance.json")
     verify.add_argument("folder", type=Path, help="results/STUDY, or an unpacked crate")
-    against = "provenance.json of another run: compare tables, weights and stores, which repeat byte for byte"
+    against = "provenance.json of another run: compare tables, weights and images, which repeat byte for byte"
     verify.add_argument("--against", type=Path, metavar="FILE", help=against)
     verify.set_defaults(run=run_verify)
 

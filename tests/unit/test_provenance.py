@@ -97,6 +97,8 @@ def test_another_run_is_compared_by_what_repeats_byte_for_byte(results: Path, tm
     other = tmp_path / "elsewhere"
     shutil.copytree(results, other)
     (other / "figures/auroc-resolution.svg").write_text("<svg drawn='later'/>")
+    pseudonyms = other / "cohorts/head-phantom/store/008/records.parquet"
+    pseudonyms.write_bytes(pseudonyms.read_bytes() + b"of another key")
     (other / PROVENANCE).unlink()
     assert check_results(other, against=results / PROVENANCE).changed == []
     (other / "tables/resolution.csv").write_text("a,b\n1,3\n")

@@ -10,6 +10,8 @@ from synthcohort.provenance.record import PROVENANCE, read_provenance
 CRATE_METADATA = "ro-crate-metadata.json"
 REPEATABLE = {".csv", ".tex", ".parquet", ".safetensors", ".npy"}
 """What another run on an equal machine gives the same bytes of; pages and pictures carry times, or depend on fonts."""
+KEYED = "records.parquet"
+"""Holds pseudonyms, which come from a secret key of each installation, so it never repeats elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
     folder : str or Path
         ``results/STUDY``, or an unpacked crate, of which only the parts that it lists are asked for.
     against : str or Path, optional
-        provenance.json of another run, for example a colleague's: then tables, weights and image stores are compared,
-        which repeat byte for byte.
+        provenance.json of another run, for example a colleague's: then tables, weights and images are compared, which
+        repeat byte for byte.
 
     Raises
     ------
@@ -50,13 +52,17 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
     record = read_provenance(against or folder / PROVENANCE)
     expected = record.digests
     if against is not None:
-        expected = {path: digest for path, digest in expected.items() if Path(path).suffix in REPEATABLE}
+        expected = {path: digest for path, digest in expected.items() if _repeats(Path(path))}
     if (folder / CRATE_METADATA).is_file():
         parts = {entity["@id"] for entity in read_json(folder / CRATE_METADATA)["@graph"]}
         expected = {path: digest for path, digest in expected.items() if path in parts}
     there = {path: digest for path, digest in expected.items() if (folder / path).is_file()}
     matching = {path for path, digest in there.items() if file_digest(folder / path) == digest}
     return Checked(sorted(matching), sorted(set(there) - matching), sorted(set(expected) - set(there)))
+
+
+def _repeats(path: Path) -> bool:
+    return path.suffix in REPEATABLE and path.name != KEYED
 
 
 def verify(folder: str | Path, against: str | Path | None = None) -> Checked:
@@ -69,6 +75,8 @@ def verify(folder: str | Path, against: str | Path | None = None) -> Checked:
     """
     checked = check_results(folder, against)
     if checked.changed or checked.missing:
-        hint = "" if against else " Run the study again to make them anew, or restore them from a copy."
-        raise UserError(f"{folder}: {checked}{hint}")
+        hint = "Another config, code, lock, number of threads or kind of processor gives other bytes."
+        if against is None:
+            hint = "Restore them from a copy, or delete them and run the study again."
+        raise UserError(f"{folder}: {checked} {hint}")
     return checked
