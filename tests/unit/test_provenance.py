@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from synthcohort.cli import main
 from synthcohort.core.atomic import file_digest, value_digest
@@ -69,6 +70,17 @@ def test_the_record_says_what_made_each_file(results: Path) -> None:
     assert record.environment.lock_sha256 == file_digest(ROOT / LOCK)
     assert record.environment.packages["numpy"] == np.__version__
     assert record.config_sha256 == value_digest(shown_config(load_study(study_config())))
+
+
+@pytest.mark.parametrize("name", ["tiny", "smoke", "evidence", "paper"])
+def test_the_shown_config_makes_the_same_study_again(name: str) -> None:
+    """As Snakemake reads it: merged into config.yaml, which has readers and other cohorts."""
+    study = load_study(yaml.safe_load((ROOT / f"studies/{name}.yaml").read_text()))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, yaml.safe_load(yaml.safe_dump(shown_config(study))))
+    again = load_study(config)
+    assert shown_config(again) == shown_config(study)
+    assert name == "paper" or again == study, "but for the paths of own data"
 
 
 def test_no_path_of_own_data_and_no_name_of_the_machine_is_on_record(results: Path) -> None:

@@ -1,5 +1,6 @@
 """The config as it may be shown to others."""
 
+import json
 from typing import Any
 
 from synthcohort.core.config import Study
@@ -8,11 +9,14 @@ NOT_SHOWN = "(path not shown)"
 
 
 def shown_config(study: Study) -> dict[str, Any]:
-    """Give the resolved config as plain values, without the paths of users' own data: they could name patients."""
-    config = study.model_dump(mode="json", exclude_none=True)
+    """Give the resolved config as JSON has it, without the paths of users' own data: they could name patients.
+
+    Keys that are off stay in it as null: as a config file it is merged into config.yaml, which may have them on.
+    """
+    config: dict[str, Any] = json.loads(study.model_dump_json())
     for cohort in config["cohorts"]:
-        if "data" in cohort:
-            cohort["data"] |= dict.fromkeys({"folder", "labels", "metadata"} & set(cohort["data"]), NOT_SHOWN)
+        data = cohort["data"] or {}
+        data |= {key: NOT_SHOWN for key in ("folder", "labels", "metadata") if data.get(key)}
     for network in ("classifier", "judge"):
         if config[network]["weights"] not in ("none", "download"):
             config[network]["weights"] = NOT_SHOWN
