@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rocrate.rocrate import ROCrate
 from snakemake.utils import update_config
 
 from synthcohort.cli import main
@@ -16,6 +17,7 @@ from synthcohort.core.atomic import file_digest, value_digest
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.shown import NOT_SHOWN, shown_config
+from synthcohort.provenance.crate import write_crate
 from synthcohort.provenance.record import PROVENANCE, Provenance, read_provenance, record_provenance
 from synthcohort.provenance.software import CODE, LOCK, code_version, environment
 from synthcohort.provenance.verify import check_results
@@ -103,6 +105,19 @@ def test_verify_names_a_changed_and_a_missing_file(results: Path, capsys) -> Non
     assert "2 files match. 2 differ from the record: " in said
     assert "cohorts/head-phantom/store/008/images.npy, tables/resolution.csv." in said
     assert "1 are missing: figures/auroc-resolution.svg." in said
+
+
+def test_a_crate_is_not_packed_with_a_file_that_was_changed(results: Path, tmp_path: Path) -> None:
+    given = [str(results / "tables/resolution.csv")]
+    write_crate(tmp_path / "crate.zip", results, given, ROOT)
+    crate = ROCrate(tmp_path / "crate.zip")
+    assert crate.get("tables/resolution.csv")["description"] == "Made by rule number_figures."
+    assert crate.get("figures/auroc-resolution.svg") is None, "only what was named"
+    (tmp_path / "crate.zip").unlink()
+    (results / "tables/resolution.csv").write_text("a,b\n1,3\n")
+    with pytest.raises(UserError, match=r"tables/resolution\.csv is not the file that provenance\.json knows"):
+        write_crate(tmp_path / "crate.zip", results, given, ROOT)
+    assert not (tmp_path / "crate.zip").exists()
 
 
 def test_another_run_is_compared_by_what_repeats_byte_for_byte(results: Path, tmp_path: Path) -> None:
