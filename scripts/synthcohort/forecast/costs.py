@@ -28,8 +28,6 @@ SPREAD: dict[Basis, tuple[float, float]] = {
 """Range of the seconds, as shares of what is likely."""
 SCALED = 2.0
 """A job is measured up to so many times the longest of its rule in the study that was measured."""
-THREADED = ("train_classifier", "train_judge", "train_generator", "train_stage", "sample", "fidelity")
-THREADED += ("neighbours", "detection", "attribution", "privacy")
 
 
 class Range(NamedTuple):
@@ -161,7 +159,7 @@ class Costs:
         """Cost of a job."""
         if job.rule == "all":
             return Cost(Range(0, 0, 0), 1, 0, "measured")
-        threads = self.study.threads if job.rule in THREADED else 1
+        threads = self.study.threads if on_card(job) else 1
         processes = self.study.processes if is_generator(job) else 1
         if self.card is not None and on_card(job):
             return Cost(_range(self._on_card(job), "never measured"), threads * processes, processes, "never measured")
@@ -188,6 +186,9 @@ class Costs:
             return 10 * TORCH + max(self.work.flops(job) / speed / self.study.processes, steps * STEP_SECONDS)
         if job.rule in ("train_classifier", "train_judge"):
             return 10 * TORCH + self.work.classifier_flops(job) * BACKWARD / speed
+        if job.rule == "sample":
+            images, flops = self.work.sampling(job)
+            return 10 * TORCH + images * 2e-4 + flops / speed
         return TORCH + self.calibration.factors.get(job.rule, 1.0) * self.work.seconds(job) / AUDIT_SPEEDUP
 
 

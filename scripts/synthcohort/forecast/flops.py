@@ -105,11 +105,10 @@ def _training_flops(family: str, settings: Settings, channels: int, findings: in
 
 
 @cache
-def classifier_flops(network: str, channels: int, findings: int, side: int) -> float:
+def classifier_flops(network: str, channels: int, side: int) -> float:
     """FLOPs of one image's forward pass through a classifier."""
     with torch.device("meta"), torch.no_grad(), FlopCounter() as counter:
-        names = [f"finding_{number}" for number in range(findings)]
-        build_network(network, channels, names, side, 0).eval().pooled(torch.zeros(1, channels, side, side))
+        build_network(network, channels, ["finding"], side, 0).eval().pooled(torch.zeros(1, channels, side, side))
     return float(counter.total)
 
 

@@ -85,7 +85,7 @@ def _fits(ask: tuple[int, int], free: list[int]) -> bool:
 def _remaining(tasks: Mapping[str, Task], after: Mapping[str, list[str]]) -> dict[str, float]:
     """Seconds of the longest chain that begins with each task."""
     remaining: dict[str, float] = {}
-    for name in reversed(tasks):
+    for name in reversed(list(tasks)):
         remaining[name] = tasks[name].seconds + max((remaining[job] for job in after.get(name, ())), default=0.0)
     return remaining
 

@@ -104,7 +104,7 @@ class Work:
         alike = table[table["scale"].eq("tiny") == (scale == "tiny")]
         if alike.empty:
             return 2 * TORCH + self.flops(job) / (CONVOLUTIONS / 4)
-        nearest = alike.loc[(alike["side"] - settings.resolution).abs().idxmin()]
+        nearest = alike.iloc[int((alike["side"] - settings.resolution).abs().argmin())]
         return 2 * TORCH + self.flops(job) / (1e9 * float(nearest["flops"]))
 
     train_stage = train_generator
@@ -152,20 +152,24 @@ class Work:
         return classifier.kimg * 1000 * self._network(cohort, side, classifier.network)
 
     def _network(self, cohort: str, side: int, network: str) -> float:
-        size = self.sizes.cohorts[cohort]
-        return classifier_flops(network, size.channels, size.findings, side)
+        return classifier_flops(network, self.sizes.cohorts[cohort].channels, side)
 
-    def sample(self, cohort: str, experiment: str, family: str, replicate: str) -> float:
+    def sample(self, *wildcards: str) -> float:
         """By the synthetic images, and the candidates that the guide looks at."""
-        chosen = self.plan.experiment(cohort, experiment)
-        sides, candidates = self.sizes.sides(chosen), self.plan.generator(family).candidates
-        size = self.sizes.cohorts[cohort]
-        settings = resolve_settings(load_family(family).presets, self.plan.generator(family).scale, chosen.resolution)
-        flops = count_networks(family, settings, size.channels, size.findings).sampling
-        if candidates > 1:
+        images, flops = self.sampling(Job("sample", wildcards, ()))
+        return TORCH + images * 2e-4 + flops / CONVOLUTIONS
+
+    def sampling(self, job: Job) -> tuple[float, float]:
+        """Give the images of a synthetic cohort, and the FLOPs that it takes."""
+        cohort, experiment, family, _ = job.wildcards
+        chosen, generator, size = self.plan.experiment(cohort, experiment), self.plan.generator(family), self.sizes
+        sides, (_, _, channels, findings) = size.sides(chosen), size.cohorts[cohort]
+        settings = resolve_settings(load_family(family).presets, generator.scale, chosen.resolution)
+        flops = count_networks(family, settings, channels, findings).sampling
+        if generator.candidates > 1:
             flops += self._network(cohort, chosen.resolution, self.plan.classifier.network)
         images = chosen.amount * sides.train + sides.valid
-        return TORCH + images * (2e-4 + candidates * flops / CONVOLUTIONS)
+        return images, generator.candidates * images * flops
 
     def utility(self, cohort: str, experiment: str) -> float:
         """By the resamples of every classifier's test patients."""
@@ -225,7 +229,7 @@ class Work:
 
 
 def on_card(job: Job) -> bool:
-    """Tell whether a job computes on a card where there is one."""
+    """Tell whether a job computes on the study's device, with its threads."""
     return job.rule in {
         *("train_classifier", "train_judge", "train_generator", "train_stage"),
         *("sample", "fidelity", "neighbours", "detection", "attribution", "privacy"),
