@@ -28,7 +28,6 @@ from synthcohort.forecast.work import Work
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ("tiny", "smoke", "config", "evidence", "paper")
-TURNS = 3
 NOTHING = 40
 EMPTY = """
 rule all:
@@ -80,28 +79,28 @@ def nothing(kind: str) -> dict[str, Any]:
 
 
 def imports(script: Path) -> str:
-    """Source of a script's imports alone, which then says what it brought."""
+    """Source of a script's imports alone."""
     tree = ast.parse(script.read_text())
     body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     return ast.unparse(ast.Module(body, [])) + "\nimport sys; print('torch' in sys.modules)"
 
 
-def start_of_scripts(checkouts: dict[str, Path]) -> list[dict[str, Any]]:
+def start_of_scripts(checkouts: dict[str, Path], turns: int) -> list[dict[str, Any]]:
     """Start of Python with the imports of every rule's script, checkouts taking turns."""
     rules = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
     rows = []
     for rule in ["", *rules]:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in checkouts}
-        for _ in range(TURNS):
+        for _ in range(turns):
             for name, root in checkouts.items():
                 script = root / "scripts" / f"{rule}.py"
                 if rule and not script.is_file():
                     continue
                 code = imports(script) if rule else "pass"
                 found[name].append(run([sys.executable, "-c", code], scripts=root / "scripts"))
-        for name, turns in found.items():
-            if turns:
-                times = {key: median(turn[key] for turn in turns) for key in turns[0]}
+        for name, starts in found.items():
+            if starts:
+                times = {key: median(start[key] for start in starts) for key in starts[0]}
                 rows.append({"what": f"start and imports, {name}", "name": rule or "bare Python", **times})
         print(rows[-1]["name"], *(round(row["cpu_seconds"], 2) for row in rows[-len(checkouts) :]), flush=True)
     return rows
@@ -131,6 +130,7 @@ def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="folder of another checkout, to measure its imports in turn")
+    parser.add_argument("--turns", type=int, default=3, help="how often imports are measured; the median counts")
     parser.add_argument("--output", type=Path, help="folder for scheduling.csv")
     arguments = parser.parse_args()
     checkouts = {"before": arguments.before.resolve()} if arguments.before else {}
@@ -140,7 +140,7 @@ def main() -> None:
         rows.append(graph(study))
         print(re.sub(r"\s+", " ", str(rows[-1])), flush=True)
     rows += [nothing(kind) for kind in KINDS]
-    rows += start_of_scripts(checkouts)
+    rows += start_of_scripts(checkouts, arguments.turns)
     rows += [share(rows, name) for name in checkouts]
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))

@@ -55,7 +55,9 @@ class Work:
 
     def seconds(self, job: Job) -> float:
         """Seconds of one reference core."""
-        return SMALL[job.rule] if job.rule in SMALL else getattr(self, job.rule)(*job.wildcards)
+        if job.rule in SMALL or not hasattr(self, job.rule):
+            return SMALL.get(job.rule, START)
+        return getattr(self, job.rule)(*job.wildcards)
 
     def settings(self, job: Job) -> Settings:
         """Give the settings of a generator's training, or of one stage."""
