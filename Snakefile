@@ -1,5 +1,6 @@
 # SynthCohort: from DICOM to figures. Read the includes in their order: data flows one way.
 import sys
+from itertools import chain
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
@@ -8,6 +9,7 @@ from synthcohort.core.experiment import REAL
 from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.core.released import label_policy
+from synthcohort.core.shown import shown_config
 from synthcohort.core.workflow import (
     check_config,
     hand_library_to_jobs,
@@ -15,6 +17,7 @@ from synthcohort.core.workflow import (
     lock_digest,
     phantom_of,
     released,
+    source_digests,
 )
 from synthcohort.readers.answers import answers_given
 
@@ -59,6 +62,7 @@ include: "rules/gan.smk"
 include: "rules/readers.smk"
 include: "rules/audit.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
 include: "rules/release.smk"
 
 
@@ -67,3 +71,4 @@ rule all:
     input:
         rules.report.output,
         rules.figures.input,
+        rules.provenance.output,

@@ -25,11 +25,11 @@ from synthcohort.dicom.preprocess import Shard, preprocess_shard
 TARGET = 500
 
 
-def write_slices(folder: Path, count: int, side: int, elements: int) -> None:
-    """Write uncompressed 16-bit CT slices with as many header elements as scanners write."""
+def write_slices(folder: Path, count: int, side: int, elements: int, first: int = 0) -> None:
+    """Write uncompressed 16-bit CT slices, ten per patient, with as many header elements as scanners write."""
     y, x = np.mgrid[:side, :side] / side - 0.5
     body = np.where(np.hypot(x, y) < 0.4, 1064, 24)
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(first)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -44,7 +44,7 @@ def write_slices(folder: Path, count: int, side: int, elements: int) -> None:
     for number in range(max(0, elements - len(dataset) - 4)):
         block.add_new(number, "DS", "1.25")
     folder.mkdir()
-    for number in range(count):
+    for number in range(first, first + count):
         dataset.PatientID = f"P{number // 10}"
         dataset.SOPInstanceUID = generate_uid(entropy_srcs=["slice", str(number)])
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

@@ -42,6 +42,7 @@ rule index:
         mem_mb=lambda wildcards: 2000 if plan.cohort(wildcards.cohort).phantom else 8000,
         runtime=60,
     params:
+        study=study.study,
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
         inventory=lambda wildcards: inventory_of(
             plan, wildcards.cohort, workflow.is_main_process

@@ -6,6 +6,7 @@ from synthcohort.core.atomic import read_json, write_json, write_parquet
 from synthcohort.core.cohort_config import Ingest, OwnData
 from synthcohort.core.job import run_job
 from synthcohort.core.store import Finding
+from synthcohort.dicom.folder import note_indexed
 from synthcohort.dicom.index import check_rejected, index_folder
 from synthcohort.dicom.labels import readable
 
@@ -37,6 +38,7 @@ def main(snakemake):
     findings = [known.get(name) or Finding(name=name, display=readable(name)) for name in names]
     write_parquet(snakemake.output.headers, table)
     write_json(snakemake.output.findings, [finding.model_dump() for finding in findings])
+    note_indexed(source["private"], params.study, params.inventory)
 
 
 run_job(snakemake, main)

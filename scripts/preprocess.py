@@ -28,7 +28,7 @@ def main(snakemake):
         findings=[Finding.model_validate(entry) for entry in read_json(snakemake.input.findings)],
         masks=masks,
     )
-    index = pd.read_parquet(snakemake.input.headers)
+    index = pd.read_parquet(snakemake.input.headers, filters=[("shard", "==", int(wildcards.shard))])
     preprocess_shard(shard, int(wildcards.shard), index, Path(snakemake.output.files).parent)
 
 

@@ -44,6 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     plan.add_argument("--images", action="append", default=[], metavar="COHORT=NUMBER", help=numbers)
     plan.set_defaults(run=run_plan)
 
+    verify = verbs.add_parser("verify", help="compare a study's files with the digests in its provenance.json")
+    verify.add_argument("folder", type=Path, help="results/STUDY, or an unpacked crate")
+    against = "provenance.json of another run: compare tables, weights and images, which repeat byte for byte"
+    verify.add_argument("--against", type=Path, metavar="FILE", help=against)
+    verify.set_defaults(run=run_verify)
+
     serve = verbs.add_parser("serve", help="serve a reader study to browsers and print the readers' links")
     serve.add_argument("study", nargs="?", help="id of the reader study (default: the only one)")
     serve.add_argument("--host", default="127.0.0.1", help=HOST_HELP)
@@ -116,6 +122,13 @@ def run_serve(arguments: argparse.Namespace) -> None:
     from synthcohort.readers.serve import find_study, serve
 
     serve(find_study(arguments.study), arguments.host, arguments.port, arguments.address, arguments.renew)
+
+
+def run_verify(arguments: argparse.Namespace) -> None:
+    """Say that all files match, or name those that do not."""
+    from synthcohort.provenance.verify import verify
+
+    print(verify(arguments.folder, arguments.against))
 
 
 def run_unlock(arguments: argparse.Namespace) -> None:

@@ -111,7 +111,7 @@ def test_the_calibrated_default_study_takes_what_it_took() -> None:
     plan = plan_of("demo")
     work, jobs = Work(plan, Sizes(plan)), study_jobs(plan)
     costs = Costs(work, default_calibration())
-    later = ("privacy", "reader_study", "simulated_readers", "reader_metrics")
+    later = ("privacy", "provenance", "reader_study", "simulated_readers", "reader_metrics")
     seconds = [costs.of(name, job).seconds.likely for name, job in jobs.items() if job.rule not in later]
     assert sum(seconds) == pytest.approx(6801, rel=1e-3)
     trained = costs.of("", jobs["head-phantom/resolution-016/r3-gan/r0/train_generator"])

@@ -15,7 +15,7 @@ import pytest
 from dicom_files import ct, save
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
-from synthcohort.dicom.folder import inventory_digest, walk
+from synthcohort.dicom.folder import changes_since_index, inventory_digest, note_indexed, walk
 from synthcohort.dicom.index import COLUMNS, check_rejected, index_folder, shard_of
 from synthcohort.dicom.labels import match, read_labels
 from synthcohort.dicom.pseudonyms import Pseudonyms
@@ -334,6 +334,24 @@ def test_the_inventory_sees_every_change(cohort):
     assert len({digest, touched, renamed}) == 3
     assert stat.S_IMODE((private / "inventory.json").stat().st_mode) == 0o600
     assert str(cohort) not in (private / "inventory.json").read_text()
+
+
+def test_what_has_changed_since_the_index_is_told(cohort):
+    folder, private = cohort / "in", cohort / "private"
+    first = inventory_digest(folder, private, refresh=True)
+    assert changes_since_index(private, "study", first) == ""  # never indexed: nothing to say
+    note_indexed(private, "study", first)
+    note_indexed(private, "other", "1-0")
+    assert changes_since_index(private, "study", first) == ""
+    assert changes_since_index(private, "other", first).endswith("files lie where 1 lay")
+    os.utime(folder / "s0" / "i0.dcm", ns=(1, 1))
+    touched = inventory_digest(folder, private, refresh=True)
+    assert changes_since_index(private, "study", touched) == "files or tables have changed"
+    (folder / "more.dcm").write_bytes(b"")
+    before = first.split("-")[0]
+    more = inventory_digest(folder, private, refresh=True)
+    assert changes_since_index(private, "study", more) == f"{int(before) + 1} files lie where {before} lay"
+    assert stat.S_IMODE((private / "indexed.json").stat().st_mode) == 0o600
 
 
 def test_jobs_take_the_kept_inventory(cohort):

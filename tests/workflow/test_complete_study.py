@@ -131,7 +131,7 @@ def test_peoples_answers_are_seen_though_no_rule_has_them_as_input(smoke) -> Non
         book.save_profile(first.name, "radiologist", 9)
         book.save_answer(Answer(first.name, "reading", 1, first.reading[0], True, 4, "0" * 32))
         book.close()
-        assert smoke.rules_to_run() == {"reader_metrics", "metrics", "number_figures", "report"}
+        assert smoke.rules_to_run() == {"reader_metrics", "metrics", "number_figures", "report", "provenance"}
     finally:
         for path in served.glob(f"{ANSWERS}*"):
             path.unlink()
@@ -184,7 +184,7 @@ def test_nothing_to_do_the_second_time(smoke) -> None:
 
 def test_one_figure_deleted_redraws_it_and_the_report(smoke) -> None:
     (smoke.results / "figures/auroc-resolution.svg").unlink()
-    assert smoke.rules_to_run() == {"number_figures", "report"}
+    assert smoke.rules_to_run() == {"number_figures", "report", "provenance"}
     smoke.run()
 
 
@@ -280,7 +280,7 @@ def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> No
     changed["statistics"]["bootstrap"] = 60
     monkeypatch.setattr(smoke, "config", changed)
     rules = smoke.rules_to_run()
-    assert {"utility", "metrics", "number_figures", "report"} <= rules
+    assert {"utility", "metrics", "number_figures", "report", "provenance"} <= rules
     assert not {"draw", "preprocess", "train_classifier", "train_generator", "sample", "gallery"} & rules
 
 

@@ -1,11 +1,13 @@
-"""No identifier of a patient leaves the cohort's own files and private/."""
+"""No identifier of a patient leaves the cohort's own files and private/, and no image leaves in a crate."""
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import study_of, write_cohort
+from rocrate.rocrate import ROCrate
 
+from synthcohort.core.errors import UserError
+from synthcohort.provenance.verify import verify
 from synthcohort.readers.serve import served_here
 
 pytestmark = pytest.mark.workflow
@@ -22,20 +27,28 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
 
 
 def texts(path: Path) -> Iterator[bytes]:
-    """Give all that a file says: its name and bytes, base64 within them, and what is packed in tables and arrays."""
+    """Give all that a file says: its name and bytes, base64 within them, what is packed in tables, arrays, archives."""
     content = path.read_bytes()
-    yield from (str(path).encode(), content)
-    for packed in [*BASE64.findall(str(path).encode()), *BASE64.findall(content)]:
-        for decode in (base64.b64decode, base64.urlsafe_b64decode):
-            try:
-                yield decode(packed + b"=" * (-len(packed) % 4))
-            except (binascii.Error, ValueError):
-                continue
+    yield from said(str(path).encode(), content)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                yield from said(name.encode(), archive.read(name))
     if path.suffix == ".parquet":
         yield pd.read_parquet(path).to_csv().encode()
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             yield from (str(array.tolist()).encode() for array in arrays.values() if array.dtype.kind in "US")
+
+
+def said(name: bytes, content: bytes) -> Iterator[bytes]:
+    yield from (name, content)
+    for packed in [*BASE64.findall(name), *BASE64.findall(content)]:
+        for decode in (base64.b64decode, base64.urlsafe_b64decode):
+            try:
+                yield decode(packed + b"=" * (-len(packed) % 4))
+            except (binascii.Error, ValueError):
+                continue
 
 
 def leaks(folders: list[Path], planted: set[str]) -> set[tuple[str, str]]:
@@ -66,12 +79,12 @@ def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
         "creator": "Test clinic",
         "override": "A test of what leaks decided so: no person is in this cohort.",
     }
-    workflow.output = workflow.run() + workflow.run("release")
+    workflow.output = workflow.run() + workflow.run("release") + workflow.run("crate")
     return workflow
 
 
 def test_the_search_finds_what_is_hidden(tmp_path: Path) -> None:
-    """Positive control: a name in plain text, in base64, in a file name, in a compressed table, in an array."""
+    """Positive control: a name in plain text, base64, a file name, a compressed table, an array, an archive."""
     hidden = "ZQNAME0001X"
     (tmp_path / "a.log").write_text(f"cannot read {hidden}")
     packed = base64.b64encode(json.dumps({"input": [f"data/{hidden}.dcm"]}).encode()).decode()
@@ -79,8 +92,10 @@ def test_the_search_finds_what_is_hidden(tmp_path: Path) -> None:
     (tmp_path / f"{hidden}.txt").write_text("")
     pd.DataFrame({"x": [hidden] * 9}).to_parquet(tmp_path / "c.parquet", compression="zstd")
     np.savez_compressed(tmp_path / "d.npz", names=np.array([hidden]))
+    with zipfile.ZipFile(tmp_path / "e.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", f"a,{hidden},{hidden}")
     found = {name for name, _ in leaks([tmp_path], {hidden})}
-    assert found == {"a.log", "b.json", f"{hidden}.txt", "c.parquet", "d.npz"}
+    assert found == {"a.log", "b.json", f"{hidden}.txt", "c.parquet", "d.npz", "e.zip"}
 
 
 def test_nothing_leaks_into_results_or_snakemakes_records(own) -> None:
@@ -90,6 +105,59 @@ def test_nothing_leaks_into_results_or_snakemakes_records(own) -> None:
     assert len(list((own.results / "release/data/dicom").glob("*.dcm"))) > 60
     assert not leaks(folders, own.planted)
     assert not any(word in own.output for word in own.planted)
+
+
+def digests(paths: Iterable[Path]) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
+def test_provenance_knows_every_result_and_no_path(own) -> None:
+    record = json.loads((own.results / "provenance.json").read_text())
+    rules = {result["path"]: result["rule"] for result in record["results"]}
+    assert rules["metrics.parquet"] == "metrics"
+    assert rules["tables/verdict.csv"] == "report"
+    assert rules["cohorts/own/resolution-016/r3-gan/r0/generator.safetensors"] == "train_generator"
+    for folder in ("figures", "tables", "internal/figures"):
+        made = {path.relative_to(own.results).as_posix() for path in (own.results / folder).glob("*.[!n]*")}
+        assert made <= set(rules), "every figure and table"
+    assert set(record["cohorts"][0]["source"]) == {"inventory", "labels"}
+    labels = hashlib.sha256((own.folder / "incoming/labels.csv").read_bytes()).hexdigest()
+    assert record["cohorts"][0]["source"]["labels"] == labels
+    text = json.dumps(record)
+    assert "incoming" not in text
+    assert str(own.folder) not in text
+    assert not verify(own.results).changed
+
+
+def test_the_crate_is_a_workflow_run_without_images_of_the_cohort(own, tmp_path: Path) -> None:
+    with zipfile.ZipFile(own.results / "crate.zip") as archive:
+        archive.extractall(tmp_path)
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"config.yaml", "requirements.lock", "provenance.json", "metrics.parquet", "report-shareable.html"} <= names
+    assert {"tables/resolution.csv", "figures/auroc-resolution.svg", "workflow/Snakefile", "README.md"} <= names
+    assert not leaks([tmp_path], own.planted)
+    assert "incoming" not in (tmp_path / "config.yaml").read_text()
+    pictures = [*own.results.glob("internal/**/*"), *own.results.glob("figures/samples-*")]
+    assert len(digests(pictures)) > 20
+    held = [*own.results.glob("cohorts/**/*"), *own.folder.glob("private/**/*"), *own.folder.glob("incoming/**/*")]
+    assert not digests(tmp_path.rglob("*")) & digests([*pictures, *held])
+    assert not [name for name in names if name.endswith((".npy", ".npz", ".dcm", ".safetensors"))]
+
+    crate = ROCrate(tmp_path)
+    profiles = {entity.id for entity in crate.root_dataset["conformsTo"]}
+    assert {f"https://w3id.org/ro/wfrun/{name}/0.6" for name in ("process", "workflow")} <= profiles
+    run = crate.root_dataset["mentions"][0]
+    assert (run.type, run["instrument"].id) == ("CreateAction", crate.mainEntity.id)
+    assert {part.id for part in run["object"]} == {"config.yaml", "requirements.lock"}
+    assert {"metrics.parquet", "tables/resolution.csv"} <= {part.id for part in run["result"]}
+    assert {entity.id for entity in crate.data_entities} == names - {"ro-crate-metadata.json"}
+    for entity in crate.data_entities:
+        assert entity["sha256"] == hashlib.sha256((tmp_path / entity.id).read_bytes()).hexdigest()
+
+    assert not verify(tmp_path).missing, "an unpacked crate is asked for its own parts only"
+    (tmp_path / "tables/resolution.csv").write_text("")
+    with pytest.raises(UserError, match=r"1 differ from the record: tables/resolution\.csv"):
+        verify(tmp_path)
 
 
 def test_readers_are_sent_no_identifier(own, tmp_path: Path) -> None:
@@ -152,3 +220,14 @@ def test_new_files_are_seen_and_patients_keep_their_side(own) -> None:
     after = pd.read_parquet(own.results / "cohorts/own/split.parquet").set_index("patient_id")["side"]
     assert len(after) == len(before) + 4
     pd.testing.assert_series_equal(after[before.index], before)
+
+
+def test_what_new_files_cost_is_told_before_anything_runs(own) -> None:
+    """Last in this file: it adds a file."""
+    assert "since the last run" not in own.run("--dry-run")
+    folder = own.folder / "incoming/dicom"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    shutil.copy(files[0], folder / "one-more.dcm")
+    output = own.run("--dry-run")
+    assert output.count(f"own: {len(files) + 1} files lie where {len(files)} lay since the last run.") == 1
+    assert {"index", "preprocess", "merge"} <= own.rules_to_run()

@@ -15,7 +15,7 @@ from synthcohort.core.progress import logger
 from synthcohort.dicom.pseudonyms import private_path
 from synthcohort.dicom.reasons import Reason
 
-DIGEST_BYTES, CHECKSUM_BYTES = 32, 4
+DIGEST_BYTES, CHECKSUM_BYTES = 16, 4
 
 
 class RowCache:
@@ -32,7 +32,7 @@ class RowCache:
     def __init__(self, path: Path, images: int, masks: int) -> None:
         self._dtype = np.dtype(
             [
-                ("digest", "V32"),
+                ("digest", f"V{DIGEST_BYTES}"),
                 ("reason", "S56"),
                 ("windowed", "S16"),
                 ("low", "<f8"),

@@ -12,8 +12,10 @@ from synthcohort.core.errors import UserError
 from synthcohort.dicom.pseudonyms import private_path
 from synthcohort.dicom.reasons import Reason
 
+INDEXED = "indexed.json"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One thing found below a folder: its path from there (POSIX separators), and why it cannot be read, if so."""
 
@@ -93,7 +95,7 @@ def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bo
     Returns
     -------
     str
-        16 hexadecimal digits, or ``"absent"`` when there is no such folder: a dry run needs no data.
+        Number of files and 16 hexadecimal digits, or ``"absent"`` where there is no such folder: a dry run needs none.
     """
     root = Path(folder)
     cache = private_path(private_folder, "inventory.json")
@@ -104,8 +106,28 @@ def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bo
             return str(kept["digest"])
     if not root.is_dir():
         return "absent"
-    digest = hashlib.sha256()
+    digest, count = hashlib.sha256(), 0
     for entry in sorted(_walk(root), key=lambda entry: entry.path):
         digest.update(f"{entry.path}\0{entry.size}\0{entry.mtime_ns}\n".encode())
-    write_json(cache, {"folder": location, "digest": digest.hexdigest()[:16]}, mode=0o600)
-    return digest.hexdigest()[:16]
+        count += 1
+    found = f"{count}-{digest.hexdigest()[:16]}"
+    write_json(cache, {"folder": location, "digest": found}, mode=0o600)
+    return found
+
+
+def note_indexed(private_folder: str | Path, study: str, inventory: str) -> None:
+    """Note which inventory a study's index was made from, for `changes_since_index`."""
+    path = private_path(private_folder, INDEXED)
+    write_json(path, {**(read_json(path) if path.is_file() else {}), study: inventory}, mode=0o600)
+
+
+def changes_since_index(private_folder: str | Path, study: str, inventory: str) -> str:
+    """Say in a clause what has changed since a study's files were last indexed; nothing where nothing has."""
+    path = Path(private_folder) / INDEXED
+    before = read_json(path).get(study) if path.is_file() else None
+    if before in (None, inventory):
+        return ""
+    counts = [part.split("-")[0] for part in (before, inventory)]
+    if counts[0] == counts[1]:
+        return "files or tables have changed"
+    return f"{counts[1]} files lie where {counts[0]} lay"

@@ -1,6 +1,7 @@
 """What a DICOM header says, as plain typed values; whatever cannot be understood is a reason, never an exception."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -88,7 +89,7 @@ class Lut:
     values: NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Header:
     """One file's header. Absent integers are 0 (`frames` 1, `high_bit` and `signed` -1), senseless ones -1, or NaN."""
 
@@ -224,7 +225,8 @@ def known(word: str, vocabulary: frozenset[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip(" \0").encode("utf-8", "backslashreplace").decode()
+    text = "" if value is None else str(value).strip(" \0").encode("utf-8", "backslashreplace").decode()
+    return sys.intern(text)  # the headers of a cohort, all in memory for its index, say mostly the same
 
 
 def _several(value: Any) -> list[Any]:

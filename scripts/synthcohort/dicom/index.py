@@ -68,7 +68,7 @@ class Index:
     labels_without_file: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _File:
     """One file on its way into the index."""
 
@@ -254,8 +254,9 @@ def _order(seed: int, file: _File) -> bytes:
 
 
 def _table(files: list[_File], labels: Labels, pseudonyms: Pseudonyms, shards: int) -> pd.DataFrame:
-    rows = [_row(file, pseudonyms, shards) for file in files]
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("rows", "columns", "bits_stored"), "Int64"))
+    rows = zip(*(_row(file, pseudonyms, shards) for file in files), strict=True)
+    table = pd.DataFrame(dict(zip(COLUMNS, rows, strict=True)))
+    table = table.astype(dict.fromkeys(("rows", "columns", "bits_stored"), "Int64"))
     label_rows = [file.label_row for file in files]
     for position, finding in enumerate(labels.findings):
         if finding.name in COLUMNS:
@@ -270,25 +271,26 @@ def _table(files: list[_File], labels: Labels, pseudonyms: Pseudonyms, shards: i
     return table
 
 
-def _row(file: _File, pseudonyms: Pseudonyms, shards: int) -> dict[str, Any]:
+def _row(file: _File, pseudonyms: Pseudonyms, shards: int) -> tuple[Any, ...]:
+    """Give the values of `COLUMNS`."""
     file_id = pseudonyms.file_id(file.entry.path)
     header = file.header
-    return {
-        "file_id": file_id,
-        "status": REJECTED if file.reason else ACCEPTED,
-        "reason": file.reason.value if file.reason else "",
-        "image_id": file_id,
-        "patient_id": pseudonyms.patient(header.patient_id) if header and header.patient_id else "",
-        "study_id": pseudonyms.study(header.study_uid) if header and header.study_uid else "",
-        "modality": known(header.modality, MODALITIES) if header else "",
-        "view": header.view if header else "",
-        "rows": header.rows if header and header.rows > 0 else None,
-        "columns": header.columns if header and header.columns > 0 else None,
-        "bits_stored": header.bits_stored if header and header.bits_stored > 0 else None,
-        "photometric": known(header.photometric, PHOTOMETRIC) if header else "",
-        "transfer_syntax": syntax_name(header) if header else "",
-        "shard": shard_of(file_id, shards),
-    }
+    return (
+        file_id,
+        REJECTED if file.reason else ACCEPTED,
+        file.reason.value if file.reason else "",
+        file_id,  # of the image
+        pseudonyms.patient(header.patient_id) if header and header.patient_id else "",
+        pseudonyms.study(header.study_uid) if header and header.study_uid else "",
+        known(header.modality, MODALITIES) if header else "",
+        header.view if header else "",
+        header.rows if header and header.rows > 0 else None,
+        header.columns if header and header.columns > 0 else None,
+        header.bits_stored if header and header.bits_stored > 0 else None,
+        known(header.photometric, PHOTOMETRIC) if header else "",
+        syntax_name(header) if header else "",
+        shard_of(file_id, shards),
+    )
 
 
 def shard_of(file_id: str, shards: int) -> int:

@@ -7,6 +7,7 @@ set several times over, inflates without a limit, and takes a file that ends too
 import io
 import logging
 import os
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_values
 from synthcohort.dicom.picture import MAGIC_BYTES, is_picture, picture_header
@@ -34,6 +36,12 @@ _CHARACTER_SET = Tag(0x0008, 0x0005)
 _HEADER_TAGS: list[BaseTag | int] = [*TAGS]  # plain integers: pydicom's tags compare slowly
 _PIXELS = int(PIXEL_DATA)
 _ALL_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, _PIXELS]
+_WANTED = frozenset({*TAGS, int(_CHARACTER_SET)})
+_SHORT = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)  # PS3.5 7.1.2: 16 bits of length
+_LONG = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_EXPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")
+_HEAD = 1 << 16  # bytes of a file that hold most headers
 _INFLATION_STEP = 1 << 20
 _DEFERRED = 1 << 18  # bytes; of our attributes only pixel data is ever this long
 
@@ -133,11 +141,18 @@ def _read(file: BinaryIO, maximum_pixels: int, data: bytes | None = None) -> tup
 
 def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> Dataset:
     implicit, little = transfer_syntax == ImplicitVRLittleEndian, transfer_syntax != ExplicitVRBigEndian
+    start = file.tell()
+    found: list[RawDataElement | DataElement] = []
+    if little:
+        head = file.read(_HEAD) if data is None else memoryview(data)[start:]
+        wanted, length = _wanted_elements(head, implicit)
+        found += data_element_generator(io.BytesIO(wanted), implicit, little)
+        file.seek(start + length)
     if data is None:
-        found = data_element_generator(file, implicit, little, _at_pixels, specific_tags=_HEADER_TAGS)
+        found += data_element_generator(file, implicit, little, _at_pixels, specific_tags=_HEADER_TAGS)
     else:
         deferred = _DEFERRED if little else None
-        found = data_element_generator(file, implicit, little, defer_size=deferred, specific_tags=_ALL_TAGS)
+        found += data_element_generator(file, implicit, little, defer_size=deferred, specific_tags=_ALL_TAGS)
     elements = {element.tag: element for element in found}
     pixels = elements.get(PIXEL_DATA)
     if data is not None and isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length:
@@ -147,6 +162,36 @@ def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> D
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, little, convert_encodings(text_values(dataset, _CHARACTER_SET)))
     return dataset
+
+
+def _wanted_elements(data: bytes | memoryview, implicit: bool) -> tuple[bytes, int]:
+    """Pick the wanted elements from the beginning of a data set: pydicom takes five times as long to pass over others.
+
+    Returns
+    -------
+    elements : bytes
+        As they stand in `data`.
+    length : int
+        How far that went: up to the pixels, the end, or the first element that is out of the ordinary, for pydicom.
+    """
+    kept, position, end = [], 0, len(data)
+    while position + 12 <= end:
+        group, element, vr, length = _EXPLICIT.unpack_from(data, position)
+        value = position + 8
+        if implicit:
+            (length,) = _LENGTH.unpack_from(data, position + 4)
+        elif vr in _LONG:
+            (length,) = _LENGTH.unpack_from(data, value)
+            value += 4
+        elif vr not in _SHORT:
+            break
+        tag = group << 16 | element
+        if tag >= _PIXELS or length == _UNDEFINED_LENGTH or value + length > end:
+            break
+        if tag in _WANTED:
+            kept.append(data[position : value + length])
+        position = value + length
+    return b"".join(kept), position
 
 
 def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -75,7 +75,7 @@ class Rules:
         figures = ["number_figures", "training_figures", "paper_pictures"]
         cohorts = [f"{cohort}/cohort_figure" for cohort in self.plan.cohorts]
         pictures = [f"{RUN}/picture_figures".format(**run) for run in self.plan.pictured.values()]
-        return ["report", *figures, *cohorts, *pictures]
+        return ["report", *figures, *cohorts, *pictures, "provenance"]
 
     def draw(self, cohort: str) -> list[str]:
         """Draw simulated patients."""
@@ -238,8 +238,15 @@ class Rules:
 
     def report(self) -> list[str]:
         """Write the page; it shows all figures but those in the paper's picture style."""
-        figures = [name for name in self.all() if name not in ("report", "paper_pictures")]
+        figures = [name for name in self.all() if name not in ("report", "paper_pictures", "provenance")]
         return ["metrics", *(f"{cohort}/split" for cohort in self.plan.cohorts), *figures, *self._generators()]
+
+    def provenance(self) -> list[str]:
+        """Record what made the results."""
+        made = [name for name in self.all() if name != "provenance"]
+        drawn = [f"{cohort.name}/draw" for cohort in self.plan.study.cohorts if cohort.phantom is not None]
+        stores = [f"{cohort}/merge" for cohort in self.plan.cohorts]
+        return ["metrics", *made, *self._generators(), *stores, *drawn]
 
     def _trained_by(self, family: str) -> str:
         return "grow" if family in self.plan.growing else "train_generator"

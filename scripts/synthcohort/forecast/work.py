@@ -32,6 +32,7 @@ SMALL = {
     "picture_figures": 14.0,
     "paper_pictures": 12.0,
     "report": 10.0,
+    "provenance": 5.0,
     "reader_study": 4.0,
     "simulated_readers": 30.0,
     "reader_metrics": 10.0,

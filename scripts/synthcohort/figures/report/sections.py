@@ -8,6 +8,7 @@ import yaml
 
 from synthcohort.cohort.experiments import finding_list
 from synthcohort.core.config import Study
+from synthcohort.core.shown import shown_config
 from synthcohort.figures.bars import averaged_findings
 from synthcohort.figures.claims import claims
 from synthcohort.figures.numbers import NOT_TRAINED, summarise
@@ -18,7 +19,6 @@ from synthcohort.figures.report.inputs import CohortInputs, ReportInputs
 from synthcohort.figures.report.table import Table, duration, whole
 
 SIDES = {"train": "Training", "valid": "Validation", "test": "Test"}
-NOT_SHOWN = "(path not shown)"
 PRIVACY_METRICS = {"attack_auroc", "attack_tpr", "authenticity"}
 FIDELITY_METRICS = {"frechet_distance", "kid", "precision", "recall", "density", "coverage"}
 
@@ -130,15 +130,7 @@ def _memory(megabytes: float) -> str:
 
 def config_text(study: Study) -> str:
     """Write the resolved config as YAML, without the paths of users' own data: they could name patients."""
-    config = study.model_dump(mode="json", exclude_none=True)
-    for cohort in config["cohorts"]:
-        if "data" in cohort:
-            cohort["data"] |= dict.fromkeys({"folder", "labels", "metadata"} & set(cohort["data"]), NOT_SHOWN)
-    if config["classifier"]["weights"] not in ("none", "download"):
-        config["classifier"]["weights"] = NOT_SHOWN
-    if config["stop_rule"]["features"] not in ("guide", "download"):
-        config["stop_rule"]["features"] = NOT_SHOWN
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(shown_config(study), sort_keys=False, allow_unicode=True)
 
 
 def limits(inputs: ReportInputs) -> list[str]:
