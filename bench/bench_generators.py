@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from synthcohort.core.families import FAMILIES
+from synthcohort.forecast.flops import FlopCounter
 from synthcohort.gan.objective import (
     discriminator_loss,
     generator_loss,
@@ -39,19 +38,6 @@ TURNS = {"tiny": 3, "small": 1}
 LARGEST_BATCH = {128: 8}  # elsewhere the preset's; here one plain step would take minutes
 PRESETS = [("tiny", 16), ("tiny", 32), ("tiny", 64), ("small", 32), ("small", 128)]
 BATCHES = (8, 16, 32, 64, 128)
-
-
-class FlopCounter(TorchDispatchMode):
-    """Adds up the floating-point operations of convolutions and products, also where gradients are differentiated."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count and call."""
-        out = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func._overloadpacket)
-        self.total += count(*args, **(kwargs or {}), out_val=out) if count else 0
-        return out
 
 
 class Random:

@@ -34,6 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     unlock = verbs.add_parser("unlock", help="remove the lock of a Snakemake that was killed, if nobody works here")
     unlock.set_defaults(run=run_unlock)
 
+    plan = verbs.add_parser("plan", help="say what a study will cost before it is started, without any data")
+    plan.add_argument("--configfile", type=Path, help="the study (default: config.yaml)")
+    plan.add_argument("--cores", type=int, help="cores (default: this machine's; with cards, 16 for each)")
+    plan.add_argument("--cards", type=int, default=0, help="GPUs (default: none)")
+    plan.add_argument("--card", help="which GPU, for example a100")
+    plan.add_argument("--measured", type=Path, metavar="FOLDER", help="results/STUDY, to calibrate with its times")
+    numbers = "number of files of a cohort, where the config does not tell"
+    plan.add_argument("--images", action="append", default=[], metavar="COHORT=NUMBER", help=numbers)
+    plan.set_defaults(run=run_plan)
+
     verify = verbs.add_parser("verify", help="compare a study's files with the digests in its provenance.json")
     verify.add_argument("folder", type=Path, help="results/STUDY, or an unpacked crate")
     against = "provenance.json of another run: compare tables, weights and images, which repeat byte for byte"
@@ -84,6 +94,27 @@ def run_whereis(arguments: argparse.Namespace) -> None:
         f"no file has the file_id {arguments.file_id} in the {len(tables)} tables under private/; "
         "run this in the folder where the study ran."
     )
+
+
+def run_plan(arguments: argparse.Namespace) -> None:
+    """Print what a study will cost."""
+    from synthcohort.core.load import read_merged
+    from synthcohort.core.plan import Plan
+    from synthcohort.core.progress import configure_logging
+    from synthcohort.forecast.report import CORES_PER_CARD, Machine, describe, forecast
+
+    configure_logging()
+    files = {}
+    for entry in arguments.images:
+        cohort, _, number = entry.partition("=")
+        if not number.isdecimal() or not int(number):
+            raise UserError(f"--images {entry}: write COHORT=NUMBER, for example head=10000.")
+        files[cohort] = int(number)
+    cores = arguments.cores if arguments.cores is not None else CORES_PER_CARD * arguments.cards or os.cpu_count() or 1
+    machine = Machine(cores, arguments.cards, arguments.card)
+    default = Path(__file__).resolve().parents[2] / "config.yaml"
+    plan = Plan(read_merged(default, arguments.configfile) if arguments.configfile else read_merged(default))
+    print(describe(plan, machine, forecast(plan, machine, files, arguments.measured)))
 
 
 def run_serve(arguments: argparse.Namespace) -> None:

@@ -48,14 +48,43 @@ def read_study(path: str | Path) -> Study:
     UserError
         When the file is not YAML, or its values do not make a study.
     """
+    return load_study(_read_config(path))
+
+
+def read_merged(*paths: str | Path) -> Study:
+    """Read YAML files and check what they make together: later ones go before, as with Snakemake's ``--configfile``.
+
+    Raises
+    ------
+    UserError
+        When a file cannot be read, is not YAML, or the values do not make a study.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        _merge(merged, _read_config(path))
+    return load_study(merged)
+
+
+def _merge(config: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put mappings over mappings key by key; anything else, lists too, is replaced whole."""
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(config.get(key), dict):
+            _merge(config[key], value)
+        else:
+            config[key] = value
+
+
+def _read_config(path: str | Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; name a config, for example studies/paper.yaml.") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise UserError(f"{path}, line {line}: this is not valid YAML; check indentation and quotes.") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: a config is a mapping of keys to values.")
-    return load_study(config)
+    return config
 
 
 def _explain(detail: ErrorDetails) -> str:

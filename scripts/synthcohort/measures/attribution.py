@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from synthcohort.measures.auroc import auroc
 
@@ -23,6 +22,8 @@ def rank_correlations(first: NDArray, second: NDArray) -> NDArray[np.float64]:
     ndarray, shape (n,)
         float64 in [-1, 1]; NaN where a map is the same everywhere, as it has no order.
     """
+    from scipy.stats import rankdata  # takes a second to import, and figures, which import this module, need none
+
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
     product = np.einsum("ij,ij->i", *centred)

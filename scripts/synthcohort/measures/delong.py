@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.special import expit, logit, ndtri
 
 from synthcohort.measures.auroc import checked
 
@@ -56,6 +55,8 @@ def delong(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> DeLong:
     the areas under two or more correlated ROC curves, Biometrics 44:837, 1988. Placements from ranks as in Sun and Xu,
     Fast implementation of DeLong's algorithm, IEEE Signal Processing Letters 21:1389, 2014.
     """
+    from scipy.stats import rankdata  # takes a second to import, and figures, which import this module, need none
+
     labels, scores, known = checked(labels, scores)
     label, score = labels[known], scores[:, known]
     positive = label == 1
@@ -110,7 +111,7 @@ def delong_interval(result: DeLong, classifier: int, confidence: float) -> tuple
     auroc, error = result.aurocs[classifier], _standard_error(result.covariance[classifier, classifier])
     if not 0 < auroc < 1:
         return float("nan"), float("nan")
-    reach = norm.ppf((1 + confidence) / 2) * error / (auroc * (1 - auroc))
+    reach = ndtri((1 + confidence) / 2) * error / (auroc * (1 - auroc))
     return float(expit(logit(auroc) - reach)), float(expit(logit(auroc) + reach))
 
 
@@ -136,7 +137,7 @@ def delong_difference(result: DeLong, first: int, second: int, confidence: float
     aurocs, covariance = result.aurocs, result.covariance
     difference = float(aurocs[first] - aurocs[second])
     variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]
-    reach = norm.ppf((1 + confidence) / 2) * _standard_error(variance)
+    reach = ndtri((1 + confidence) / 2) * _standard_error(variance)
     low, high = np.clip([difference - reach, difference + reach], -1, 1)
     return difference, (float(low), float(high))
 

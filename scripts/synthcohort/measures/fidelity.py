@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d
-from scipy.stats import t as student
 
 Images = NDArray[np.uint8]
 Projections = list[NDArray[np.float32]]
@@ -303,6 +302,8 @@ def jackknife(
     values, low, high : numpy.ndarray
         float64 ``[k]``; the ends are NaN with fewer than two groups, or where the statistic is undefined without one.
     """
+    from scipy.stats import t as student  # takes a second to import, which jobs that import only the rest need not
+
     values = statistic(*(np.ones(len(group), bool) for group in groups))
     count = max((int(group.max(initial=-1)) for group in groups), default=-1) + 1
     if count < 2:
