@@ -12,6 +12,7 @@ from synthcohort.core.released import label_policy
 from synthcohort.core.shown import shown_config
 from synthcohort.core.workflow import (
     check_config,
+    growing,
     hand_library_to_jobs,
     inventory_of,
     lock_digest,

@@ -24,8 +24,8 @@ rule utility:
         CONDA
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         sources=lambda wildcards: plan.experiment(*wildcards).sources,
         replicates=plan.replicates,
@@ -68,8 +68,8 @@ rule gallery:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         seed=study.seed,
         version=versions.FIGURES,
@@ -102,8 +102,10 @@ rule fidelity:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         study=study.study,
         statistics=STATISTICS,
@@ -141,8 +143,10 @@ rule neighbours:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         study=study.study,
         statistics=STATISTICS,
@@ -175,8 +179,10 @@ rule detection:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         study=study.study,
         statistics=STATISTICS,
@@ -208,8 +214,10 @@ rule attribution:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         study=study.study,
         statistics=STATISTICS,
@@ -248,8 +256,8 @@ if study.privacy.shadows:
             CONDA
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=20,
+            mem_mb=growing(1000),
+            runtime=growing(20),
         params:
             seed=study.seed,
             version=versions.PRIVACY,
@@ -289,8 +297,10 @@ rule privacy:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         study=study.study,
         statistics=STATISTICS,
@@ -326,8 +336,8 @@ rule metrics:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         version=versions.METRICS,
     message:

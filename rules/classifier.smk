@@ -42,8 +42,10 @@ rule train_classifier:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=720,
+        mem_mb=growing(3000),
+        runtime=growing(720),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         classifier=plan.classifier.model_dump(mode="json"),
         mirror=lambda wildcards: plan.mirrors(wildcards.cohort),
@@ -75,8 +77,10 @@ rule train_judge:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=720,
+        mem_mb=growing(3000),
+        runtime=growing(720),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         classifier=study.judge.model_dump(mode="json"),
         mirror=lambda wildcards: plan.mirrors(wildcards.cohort),

@@ -13,8 +13,8 @@ rule draw:
         CONDA
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         phantom=lambda wildcards: phantom_of(plan, wildcards.drawn),
         version=versions.DRAW,
@@ -39,8 +39,9 @@ rule index:
     threads: 1
     resources:
         # The headers of a million files and their labels are in memory at once.
-        mem_mb=lambda wildcards: 2000 if plan.cohort(wildcards.cohort).phantom else 8000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt
+        * (2000 if plan.cohort(wildcards.cohort).phantom else 8000),
+        runtime=growing(60),
     params:
         study=study.study,
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
@@ -81,8 +82,8 @@ rule preprocess:
         CONDA
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
         ingest=lambda wildcards: plan.ingest(wildcards.cohort).model_dump(mode="json"),
@@ -124,8 +125,8 @@ rule merge:
         CONDA
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         maximum_rejected=lambda wildcards: plan.cohort(
             wildcards.cohort
@@ -154,8 +155,8 @@ rule split:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         experiments=lambda wildcards: [
             item.name for item in plan.of_cohort(wildcards.cohort)
@@ -194,8 +195,8 @@ rule select_images:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         axis=lambda wildcards: plan.experiment(*wildcards).axis.model_dump(mode="json"),
         level=lambda wildcards: plan.experiment(*wildcards).level,

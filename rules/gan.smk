@@ -36,8 +36,10 @@ rule train_generator:
         CONDA
     threads: study.threads * study.processes
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=1440,
+        gpu=plan.cards(study.processes),
+        gpu_model=plan.card_type,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort, wildcards.experiment, wildcards.source
@@ -84,8 +86,10 @@ rule train_stage:
         CONDA
     threads: study.threads * study.processes
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=1440,
+        gpu=plan.cards(study.processes),
+        gpu_model=plan.card_type,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort,
@@ -120,8 +124,8 @@ rule grow:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         version=versions.GENERATOR,
     message:
@@ -166,8 +170,10 @@ rule sample:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=plan.cards(),
+        gpu_model=plan.card_type,
     params:
         candidates=lambda wildcards: plan.generator(wildcards.source).candidates,
         copy_labels=study.protocol.copy_labels,

@@ -60,8 +60,8 @@ rule provenance:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         # Plain text: Snakemake's own paths drag their rules along.
         results={name: [*map(str, paths)] for name, paths in MADE_BY.items()},
@@ -93,8 +93,8 @@ rule crate:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         version=versions.PROVENANCE,
     message:

@@ -27,8 +27,8 @@ rule reader_study:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         shown=SHOWN,
         readers=study.readers and study.readers.model_dump(mode="json"),
@@ -54,8 +54,8 @@ rule simulated_readers:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         seed=study.seed,
         version=versions.READERS,
@@ -83,8 +83,8 @@ rule reader_metrics:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         answers=lambda wildcards: answers_given(f"{READERS}/study.json"),
         margin=study.readers and study.readers.margin,

@@ -48,8 +48,8 @@ rule release:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=growing(1000),
+        runtime=growing(120),
     params:
         release=study.release and study.release.model_dump(mode="json"),
         ingest=lambda wildcards: plan.ingest(released(plan)["cohort"]).model_dump(

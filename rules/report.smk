@@ -126,8 +126,8 @@ rule number_figures:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         published=plan.published,
         simulated=SIMULATED,
@@ -158,8 +158,8 @@ rule training_figures:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         trainings=plan.trainings,
         simulated=SIMULATED,
@@ -190,8 +190,8 @@ rule picture_figures:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         stems=lambda wildcards: {
             kind: stem.format(**wildcards) for kind, stem in PICTURES.items()
@@ -225,8 +225,8 @@ rule paper_pictures:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         sources={cohort: run["source"] for cohort, run in plan.standing.items()},
         version=versions.FIGURES,
@@ -255,8 +255,8 @@ rule cohort_figure:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         seed=study.seed,
         version=versions.FIGURES,
@@ -304,8 +304,8 @@ rule report:
         CONDA
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         figures=FIGURES_IN_REPORT,
         margin=study.statistics.non_inferiority_margin,

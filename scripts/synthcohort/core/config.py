@@ -208,6 +208,8 @@ class Study(Model):
     """Processes that train one generator together, each on its part of every batch; with CUDA, one card each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where training runs; auto takes a CUDA card where there is one."""
+    gpu_model: str | None = Field(None, pattern="^[A-Za-z0-9_.]+$")
+    """Kind of card to ask a cluster for, as it calls them (a100, …); left out: any. Only with device: cuda."""
     cohorts: list[Cohort] = Field(min_length=1)
     """The cohorts."""
     axes: list[Axis] = Field(min_length=1)

@@ -162,6 +162,15 @@ class Plan:
         canaries = self.study.privacy.canaries
         return training | ({"canaries": canaries} if canaries else {})
 
+    def cards(self, count: int = 1) -> int:
+        """Count the cards that a job asks a cluster for: none where `device` does not insist on them."""
+        return count if self.study.device == "cuda" else 0
+
+    @property
+    def card_type(self) -> str:
+        """Kind of card that a job asks a cluster for; empty for any, or none."""
+        return (self.study.gpu_model or "") if self.study.device == "cuda" else ""
+
     def stages(self, cohort: str, experiment: str, family: str) -> list[tuple[str, int]]:
         """Give the stages of a family's growth up to an experiment's resolution: experiment that trains it, and side.
 

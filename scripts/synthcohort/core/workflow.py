@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,15 @@ def _check_writable(folder: Path) -> None:
     nearest = folder if folder.exists() else folder.absolute().parent
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{folder}/ cannot be written; make it writable, or run with --directory in another folder.")
+
+
+def growing(amount: int) -> Callable[[Any, int], int]:
+    """Ask for an amount of a resource, and for as much again at every further attempt of a job."""
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        return amount * attempt
+
+    return asked
 
 
 def phantom_of(plan: Plan, drawn: str) -> dict[str, Any]:
