@@ -26,10 +26,11 @@ GENERATOR, CLASSIFIER = f"{RUN}/generator.safetensors", f"{RUN}/classifier.safet
 TRAINING_LOG = "results/tiny/logs/train_generator/head-phantom-resolution-008-r3-gan-r0.log"
 
 # Not compared, as they tell times or how often a job was begun; everything else under results/ is.
-TELLS_TIMES = {
+NOT_COMPARED = {
     "benchmarks",  # seconds and memory of each job
     "logs",  # lines begin with the time of day
     "run",  # checkpoints and event files: what is left of the way, not results
+    "run-stale-1",  # the same of a training that was killed before its first checkpoint
     "timing.csv",  # seconds of each tick of a training
     "report.html",  # the cost of the study in hours
     "report-shareable.html",  # the same
@@ -39,8 +40,9 @@ TELLS_TIMES = {
 def digests(folder: Path, under: str = "results/tiny") -> dict[str, str]:
     """Path → SHA-256 of weights, metrics, tables, stores and figures."""
     paths = (path for path in sorted((folder / under).rglob("*")) if path.is_file())
-    named = {path.relative_to(folder): path for path in paths}
-    return {str(name): file_digest(path) for name, path in named.items() if not TELLS_TIMES & set(name.parts)}
+    whole = (path for path in paths if path.suffix != ".part")  # a killed job's half-written file, which nobody reads
+    named = {path.relative_to(folder): path for path in whole}
+    return {str(name): file_digest(path) for name, path in named.items() if not NOT_COMPARED & set(name.parts)}
 
 
 def smaller_tiny() -> dict:
