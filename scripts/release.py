@@ -23,7 +23,7 @@ def main(snakemake):
         SourceCohort.read(
             Ingest.model_validate(params.ingest), params.label_policy, given.store[0], given.selection[0]
         ),
-        {part: ImageStore(Path(given[part][0]).parent, verify=True) for part in ("train", "valid")},
+        {part: ImageStore(Path(given[part][0]).parent) for part in ("train", "valid")},
         read_json(generator),
         pd.read_parquet(given.metrics),
     )

@@ -37,6 +37,12 @@ def make_store(folder: Path, images: np.ndarray, **changes: object) -> StoreInfo
     return write_store(folder, blocks, records, info.model_copy(update=changes))
 
 
+def flip_bit(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (5, 2, 8, 8), dtype=np.uint8)
@@ -44,7 +50,7 @@ def images() -> np.ndarray:
 
 def test_a_store_gives_back_what_was_written(tmp_path: Path, images: np.ndarray) -> None:
     make_store(tmp_path, images)
-    store = ImageStore(tmp_path, verify=True)
+    store = ImageStore(tmp_path)
     np.testing.assert_array_equal(store.images, images)
     assert isinstance(store.images, np.memmap)
     assert store.labels.dtype == np.float32
@@ -62,13 +68,30 @@ def test_equal_stores_have_equal_bytes_and_versions(tmp_path: Path, images: np.n
     assert make_store(tmp_path / "c", changed).data_version != first.data_version
 
 
-def test_a_flipped_byte_is_found_and_named(tmp_path: Path, images: np.ndarray) -> None:
+@pytest.mark.parametrize("name", ["images.npy", "records.parquet"])
+def test_a_flipped_byte_is_found_and_named(tmp_path: Path, images: np.ndarray, name: str) -> None:
     make_store(tmp_path, images)
-    content = bytearray((tmp_path / "images.npy").read_bytes())
-    content[-7] ^= 1
-    (tmp_path / "images.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"images\.npy does not match its digest"):
-        ImageStore(tmp_path, verify=True)
+    flip_bit(tmp_path / name, -7)
+    with pytest.raises(UserError, match=f"{name} does not match its digest .* delete the folder and run"):
+        ImageStore(tmp_path)
+
+
+def test_any_flipped_byte_of_store_json_is_found(tmp_path: Path, images: np.ndarray) -> None:
+    """Whether it is still JSON or not; only a blank that becomes another blank would say the same."""
+    make_store(tmp_path, images)
+    path = tmp_path / "store.json"
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        if chr(whole[position]).isspace():
+            continue
+        flip_bit(path, position)
+        with pytest.raises(UserError, match=r"store\.json is damaged; delete the folder and run"):
+            StoreInfo.read(path)
+        path.write_bytes(whole)
+    assert StoreInfo.read(path).images == 5
+    path.write_bytes(b"[]")
+    with pytest.raises(UserError, match="is damaged"):
+        StoreInfo.read(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path, images: np.ndarray) -> None:

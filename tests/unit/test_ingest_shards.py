@@ -65,7 +65,7 @@ def run(cohort, output, policy=None, masks=False, sides=SIDES):
 
 
 def stores(output):
-    return [ImageStore(output / "store" / f"{side:03d}", verify=True) for side in SIDES]
+    return [ImageStore(output / "store" / f"{side:03d}") for side in SIDES]
 
 
 def file_bytes(folder):

@@ -71,7 +71,7 @@ def ingest(cohort: Cohort, work: Path, side: int) -> tuple[pd.DataFrame, ImageSt
     merged = merge_shards(table, folders, work / "store", work / "index.parquet", [side], 1.0)
     paths = pd.read_parquet(private / "files.parquet")[["file_id", "path", "patient_id"]]
     merged = merged.merge(paths.rename(columns={"patient_id": "original"}), on="file_id")
-    return merged, ImageStore(work / "store" / f"{side:03d}", verify=True)
+    return merged, ImageStore(work / "store" / f"{side:03d}")
 
 
 def check_same(table: pd.DataFrame, store: ImageStore, chosen: Subject) -> None:

@@ -1,25 +1,14 @@
-"""What a user does wrong, or a machine: one clear sentence, exit code 1, nothing half-done used."""
+"""What a user does wrong: one clear sentence, exit code 1, nothing half-done used."""
 
-import os
-import re
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from planted import study_of, write_cohort
+from workflows import sentence
 
 pytestmark = pytest.mark.workflow
-
-
-def sentence(output: str) -> str:
-    """The last error that was said; asserts that no traceback surrounds it."""
-    assert "Traceback" not in output, output[-4000:]
-    said = re.findall(r"error: (.+)", output)
-    assert said, output[-4000:]
-    return said[-1]
 
 
 def test_bad_config(tiny) -> None:
@@ -65,26 +54,3 @@ def test_a_level_that_cannot_be_filled_stops_before_training(own) -> None:
     output = own.run(expect=1)
     assert "the largest feasible level is" in sentence(output)
     assert "Training" not in output
-
-
-@pytest.fixture
-def small_disk(own) -> Iterator[Path]:
-    """A results/ folder on a file system of its own, too small for the study."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root, as CI has")
-    folder = own.folder / "results"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_full_disk(own, small_disk: Path) -> None:
-    assert "the disk is full" in sentence(own.run(expect=1))
-    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
-    own.run("cohorts")
-
-
-def test_unwritable_results(own, small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert "results" in sentence(own.run(expect=1))

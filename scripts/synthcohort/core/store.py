@@ -14,6 +14,7 @@ from synthcohort.core.errors import UserError
 
 Images = NDArray[np.uint8]
 STORE_FILES = ("images.npy", "records.parquet", "store.json")
+WAY_OUT = "delete the folder and run the same command again, which makes the store anew."
 
 
 class Finding(BaseModel):
@@ -48,8 +49,23 @@ class StoreInfo(BaseModel):
 
     @classmethod
     def read(cls, path: str | Path) -> "StoreInfo":
-        """Read a store.json."""
-        return cls.model_validate(read_json(path))
+        """Read a store.json.
+
+        Raises
+        ------
+        UserError
+            When it is missing, cannot be read or does not match the digest in itself.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"image store {path.parent}: {path.name} is missing; {WAY_OUT}")
+        try:
+            content = read_json(path)
+            if content["data_version"] != _data_version(content):
+                raise ValueError
+            return cls.model_validate(content)
+        except (ValueError, TypeError, KeyError) as error:  # what JSON, its types and pydantic raise
+            raise UserError(f"image store {path.parent}: {path.name} is damaged; {WAY_OUT}") from error
 
     @property
     def finding_names(self) -> list[str]:
@@ -58,14 +74,15 @@ class StoreInfo(BaseModel):
 
 
 class ImageStore:
-    """Read access to a store; images stay on disk until they are asked for.
+    """Read access to a store that matches its digests; images stay on disk until they are asked for.
+
+    Opening it reads every byte once, so that nothing that a disk or a hand has changed is used silently. For 14 000
+    images of 32² that takes 12 ms of one core, about a second per GB.
 
     Parameters
     ----------
     folder : str or Path
         Folder with ``images.npy``, ``records.parquet`` and ``store.json``.
-    verify : bool
-        Compare the digests of all files first.
 
     Attributes
     ----------
@@ -81,20 +98,14 @@ class ImageStore:
         When a file is missing or does not match its digest.
     """
 
-    def __init__(self, folder: str | Path, verify: bool = False) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        missing = [name for name in STORE_FILES if not (self.folder / name).is_file()]
-        if missing:
-            raise UserError(f"image store {self.folder}: {missing[0]} is missing; delete the folder and run again.")
         self.info = StoreInfo.read(self.folder / "store.json")
-        if verify:
-            self.verify()
+        self.verify("images.npy", "records.parquet")
         self.images: Images = np.load(self.folder / "images.npy", mmap_mode="r")
         self.records = pd.read_parquet(self.folder / "records.parquet")
         if len(self.images) != len(self.records) or len(self.images) != self.info.images:
-            raise UserError(
-                f"image store {self.folder}: its files disagree about the number of images; delete it and run again."
-            )
+            raise UserError(f"image store {self.folder}: its files disagree about the number of images; {WAY_OUT}")
 
     def __len__(self) -> int:
         return self.info.images
@@ -110,20 +121,20 @@ class ImageStore:
         return np.arange(len(self))
 
     def verify(self, *names: str) -> None:
-        """Compare the files named, or all where none is, with their digests in store.json.
+        """Compare the files named with their digests in store.json.
 
         Raises
         ------
         UserError
             Naming the first file that is missing or differs.
         """
-        for name in names or self.info.digests:
+        for name in names:
             if not (self.folder / name).is_file():
-                raise UserError(f"image store {self.folder}: {name} is missing; delete the folder and run again.")
+                raise UserError(f"image store {self.folder}: {name} is missing; {WAY_OUT}")
             if file_digest(self.folder / name) != self.info.digests[name]:
                 raise UserError(
                     f"image store {self.folder}: {name} does not match its digest in store.json, so it was changed or "
-                    "damaged after it was written; delete the store and run again."
+                    f"damaged after it was written; {WAY_OUT}"
                 )
 
 
@@ -163,10 +174,15 @@ def write_store(
         digests["masks.npy"] = _write_array(folder / "masks.npy", masks, shape)
     write_parquet(folder / "records.parquet", records)
     digests["records.parquet"] = file_digest(folder / "records.parquet")
-    filled = info.model_copy(update={"images": len(records), "digests": digests, "data_version": ""})
-    filled = filled.model_copy(update={"data_version": value_digest(filled.model_dump(mode="json"))[:16]})
+    filled = info.model_copy(update={"images": len(records), "digests": digests})
+    filled = filled.model_copy(update={"data_version": _data_version(filled.model_dump(mode="json"))})
     write_json(folder / "store.json", filled.model_dump(mode="json"))
     return filled
+
+
+def _data_version(content: dict[str, Any]) -> str:
+    """Digest of everything else in a store.json."""
+    return value_digest({**content, "data_version": ""})[:16]
 
 
 def _write_array(path: Path, blocks: Iterable[Images], shape: tuple[int, ...]) -> str:

@@ -90,8 +90,11 @@ def merge_shards(
 def _merge_stores(parts: list[ImageStore], order: "pd.Series[str]", output: Path) -> None:
     records = pd.concat([part.records for part in parts], ignore_index=True)
     position = pd.Series(np.arange(len(records)), index=records["image_id"]).loc[order].to_numpy()
-    mask_files = [part.folder / "masks.npy" for part in parts]
-    masks = [np.load(path, mmap_mode="r") for path in mask_files] if mask_files[0].is_file() else None
+    masks = None
+    if "masks.npy" in parts[0].info.digests:
+        for part in parts:
+            part.verify("masks.npy")
+        masks = [np.load(part.folder / "masks.npy", mmap_mode="r") for part in parts]
     write_store(
         output,
         _gather([part.images for part in parts], position),

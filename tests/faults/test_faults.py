@@ -1,0 +1,213 @@
+"""What machines do to a study: nothing is lost, nothing wrong used silently, and a sentence says what to do."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from watching import Watcher, jobs, wait_until
+from workflows import ROOT, Workflow, sentence
+
+from synthcohort.core.atomic import file_digest
+
+pytestmark = pytest.mark.workflow
+
+COHORT = "results/tiny/cohorts/head-phantom"
+STORE = f"{COHORT}/store/008"
+SHEET = "results/tiny/internal/figures/cohort-head-phantom"
+RUN = f"{COHORT}/resolution-008/r3-gan/r0"
+GENERATOR, CLASSIFIER = f"{RUN}/generator.safetensors", f"{RUN}/classifier.safetensors"
+TRAINING_LOG = "results/tiny/logs/train_generator/head-phantom-resolution-008-r3-gan-r0.log"
+
+# Not compared, as they tell times or how often a job was begun; everything else under results/ is.
+NOT_COMPARED = {
+    "benchmarks",  # seconds and memory of each job
+    "logs",  # lines begin with the time of day
+    "run",  # checkpoints and event files: what is left of the way, not results
+    "run-stale-1",  # the same of a training that was killed before its first checkpoint
+    "timing.csv",  # seconds of each tick of a training
+    "report.html",  # the cost of the study in hours
+    "report-shareable.html",  # the same
+}
+
+
+def digests(folder: Path, under: str = "results/tiny") -> dict[str, str]:
+    """Path → SHA-256 of weights, metrics, tables, stores and figures."""
+    paths = (path for path in sorted((folder / under).rglob("*")) if path.is_file())
+    whole = (path for path in paths if path.suffix != ".part")  # a killed job's half-written file, which nobody reads
+    named = {path.relative_to(folder): path for path in whole}
+    return {str(name): file_digest(path) for name, path in named.items() if not NOT_COMPARED & set(name.parts)}
+
+
+def smaller_tiny() -> dict:
+    """studies/tiny.yaml with so few patients that the costly audits say "not measured", and short trainings."""
+    config = yaml.safe_load((ROOT / "studies/tiny.yaml").read_text())
+    config["cohorts"][0]["phantom"]["patients"] = 24
+    config["cohorts"][0]["minimum_combination"] = 4
+    config["classifier"]["kimg"] = 0.5
+    config["judge"] = {"network": "plain", "kimg": 0.5, "patience": 2}
+    config["generators"][0]["kimg"] = {8: 3.0}  # long enough to be cut
+    return config
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """An undisturbed run; `seconds` says how much CPU time the first job of every rule took."""
+    workflow = Workflow(tmp_path_factory.mktemp("whole") / "project", smaller_tiny())
+    process = workflow.start()
+    watcher = Watcher()
+    with watcher.watching(process.pid):
+        output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output[-6000:]
+    workflow.seconds = watcher.seconds
+    return workflow
+
+
+@pytest.fixture
+def moved(whole: Workflow, tmp_path: Path) -> Workflow:
+    """The whole project folder of the undisturbed run, with its .snakemake, in another place."""
+    shutil.copytree(whole.folder, tmp_path / "moved" / "project", symlinks=True)
+    return Workflow(tmp_path / "moved" / "project", smaller_tiny())
+
+
+def test_every_rule_is_killed_once(whole: Workflow, tmp_path: Path) -> None:
+    """SIGKILL at a random moment of the first half of the first job of every rule, and one retry."""
+    cut = Workflow(tmp_path / "cut", smaller_tiny())
+    shutil.copytree(whole.folder / "private", cut.folder / "private")  # the key of the pseudonyms
+    rules = cut.rules_to_run() - {"figures", "cohorts"}  # these two have no job of their own
+    assert rules == set(whole.seconds)
+    moment = random.Random(7)
+    process = cut.start("--retries", "1")
+    watcher = Watcher({rule: moment.uniform(0, 0.5) * whole.seconds[rule] for rule in sorted(rules)})
+    with watcher.watching(process.pid):
+        output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output[-6000:]
+    assert watcher.killed == rules
+    assert digests(cut.folder) == digests(whole.folder)
+
+
+def test_power_cut_during_training(whole: Workflow, moved: Workflow) -> None:
+    """A training is asked to end, as schedulers do, begins again, and then everything dies at once."""
+    shutil.rmtree(moved.folder / RUN)
+    log = moved.folder / TRAINING_LOG
+    log.unlink()
+    process = moved.start("--retries", "1", GENERATOR, CLASSIFIER)
+    wait_until(lambda: log.is_file() and "of 3.0 kimg" in log.read_text(), process)
+    jobs(process.pid)["train_generator"].terminate()
+    wait_until(lambda: log.is_file() and "continues at" in log.read_text(), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (moved.folder / GENERATOR).exists()
+    assert "unlock" in moved.run(GENERATOR, CLASSIFIER, expect=1)
+    moved.unlock()
+    assert "r3-gan: continues at" in moved.run(GENERATOR, CLASSIFIER)
+    made = digests(moved.folder)
+    assert {GENERATOR, CLASSIFIER} <= made.keys()
+    assert made.items() <= digests(whole.folder).items()
+
+
+@pytest.fixture
+def small_disk(whole: Workflow, tmp_path: Path) -> Iterator[Workflow]:
+    """A project whose results/ is a file system of its own, too small for the study."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root, as CI has")
+    workflow = Workflow(tmp_path / "small", smaller_tiny())
+    for name in ("data", "private"):
+        shutil.copytree(whole.folder / name, workflow.folder / name)
+    results = workflow.folder / "results"
+    results.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(results)], check=True)
+    yield workflow
+    subprocess.run(["umount", str(results)], check=True)
+
+
+def remount(workflow: Workflow, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(workflow.folder / "results")], check=True)
+
+
+def test_full_disk(whole: Workflow, small_disk: Workflow) -> None:
+    assert "the disk is full; free some space and run the same command again" in sentence(small_disk.run(expect=1))
+    remount(small_disk, "size=100m")
+    small_disk.run("cohorts")
+    made = digests(small_disk.folder)
+    assert {f"{COHORT}/experiments.csv", f"{STORE}/images.npy", f"{STORE}/store.json"} <= made.keys()
+    assert made.items() <= digests(whole.folder).items()
+
+
+def test_results_that_cannot_be_written(small_disk: Workflow) -> None:
+    remount(small_disk, "ro")
+    assert sentence(small_disk.run(expect=1)).startswith("results/ cannot be written; make it writable, or run with")
+
+
+def flip_bit(path: Path) -> None:
+    """What a failing disk does: one bit, and no new time of change."""
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "store.json"])
+def test_a_flipped_bit_in_a_store(whole: Workflow, moved: Workflow, name: str) -> None:
+    """It is named before anything is made of it; what the sentence says brings back the same bytes."""
+    target = f"{SHEET}.npz" if name == "images.npy" else f"{COHORT}/resolution-008/selection.parquet"
+    flip_bit(moved.folder / STORE / name)
+    (moved.folder / target).unlink()
+    said = sentence(moved.run(target, expect=1))
+    assert said.startswith(f"image store {STORE}: {name} ")
+    assert "delete the folder and run the same command again" in said
+    assert not (moved.folder / target).exists()
+    if name == "images.npy":
+        shutil.rmtree(moved.folder / STORE)
+        moved.run(target)
+        assert digests(moved.folder) == digests(whole.folder)
+
+
+def unlock(folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=folder, capture_output=True, text=True
+    )
+
+
+def test_two_snakemakes_at_once(whole: Workflow, moved: Workflow) -> None:
+    """The second is told, `synthcohort unlock` refuses, and the first goes on undisturbed."""
+    first = moved.start("--forcerun", "cohort_figure", f"{SHEET}.npz")
+    wait_until(lambda: jobs(first.pid), first)
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it lives as long as it takes
+    try:
+        said = moved.run(f"{SHEET}.npz", expect=1)
+        refused = unlock(moved.folder)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    assert "Traceback" not in said
+    assert "Directory cannot be locked. Please make sure that no other Snakemake process is trying to create" in said
+    assert refused.returncode == 1
+    assert "works in this folder; wait until it is done or end it" in refused.stderr
+    output, _ = first.communicate(timeout=400)
+    assert first.returncode == 0, output[-6000:]
+    assert digests(moved.folder) == digests(whole.folder)
+
+
+def test_moved_folders(moved: Workflow, tmp_path: Path) -> None:
+    """Nothing is rerun in a moved project, nor with results on another disk; without results everything is."""
+
+    def idle(*arguments: str) -> bool:
+        return "Nothing to be done" in moved.run("--dry-run", *arguments)
+
+    assert idle()
+    results, elsewhere = moved.folder / "results", tmp_path / "elsewhere"
+    results.rename(elsewhere)
+    assert {"preprocess", "train_generator", "report"} <= moved.rules_to_run()
+    results.symlink_to(elsewhere)
+    assert idle()
+    results.unlink()
+    fresh = Workflow(tmp_path / "fresh", smaller_tiny())
+    elsewhere.rename(fresh.folder / "results")
+    assert "Nothing to be done" in fresh.run("--dry-run")
