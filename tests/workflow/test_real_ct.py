@@ -29,7 +29,7 @@ def test_from_a_real_ct_to_a_report(tmp_path: Path, workflow_type) -> None:
     assert not re.findall("^Error.*", checked.stderr, re.MULTILINE)
 
     workflow.run()
-    store = ImageStore(workflow.results / "cohorts/real-ct/store/016", verify=True)
+    store = ImageStore(workflow.results / "cohorts/real-ct/store/016")
     assert store.images.shape == (67, 2, 16, 16)
     assert store.info.finding_names == ["liver", "heart", "trachea", "scapula", "no_finding"]
     assert not store.info.simulated
