@@ -60,7 +60,7 @@ def ingest(work: Path, data: OwnData, findings: tuple[str, ...] = (), **policy) 
     merged = merge_shards(table, folders, work / "store", work / "index.parquet", [SIDE], settings.maximum_rejected)
     paths = pd.read_parquet(private / "files.parquet").set_index("file_id")["path"]
     merged.index = pd.Index(paths.loc[merged["file_id"]])
-    return Result(merged, ImageStore(work / "store" / f"{SIDE:03d}", verify=True))
+    return Result(merged, ImageStore(work / "store" / f"{SIDE:03d}"))
 
 
 def grey(seed: int = 0, rows: int = 32, columns: int = 32) -> np.ndarray:
