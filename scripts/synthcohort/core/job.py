@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from synthcohort.core.cards import hold_cards
 from synthcohort.core.errors import UserError
 from synthcohort.core.interrupt import Interrupted
 from synthcohort.core.progress import configure_logging, logger
@@ -79,4 +80,5 @@ def run_job(snakemake: Any, function: Callable[[Any], None]) -> None:
     except OSError as error:
         sys.exit(f"error: {describe_os_error(error) or f'cannot write the log {Path(str(log)).name}.'}")
     with job_errors():
+        hold_cards(snakemake.params.get("device", "cpu"), snakemake.params.get("processes", 1))
         function(snakemake)

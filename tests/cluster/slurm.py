@@ -1,0 +1,133 @@
+"""A real SLURM on this machine alone: munged, slurmctld and two slurmd, each with one core and a fake card."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+CONFIG, CARDS = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf")
+STATE = Path("/var/lib/slurm-synthcohort-tests")
+MARK = "# Written by SynthCohort's tests, and removed by them."
+NODES = ("one", "two")
+SETTINGS = f"""{MARK}
+ClusterName=tests
+SlurmctldHost=localhost(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+ReturnToService=2
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+StateSaveLocation={STATE}/slurmctld
+SlurmdSpoolDir={STATE}/%n
+SlurmctldPidFile={STATE}/slurmctld.pid
+SlurmdPidFile={STATE}/%n.pid
+SlurmctldLogFile={STATE}/slurmctld.log
+SlurmdLogFile={STATE}/%n.log
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={STATE}/jobs.log
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=2
+JobAcctGatherParams=OverMemoryKill
+MinJobAge=600
+KillWait=5
+OverTimeLimit=0
+GresTypes=gpu
+"""
+NODE = "NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=20000 Gres=gpu:1\n"
+PARTITION = f"PartitionName=cpu Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP\n"
+
+
+ENVIRONMENT = {**os.environ, "SLURM_CONF": str(CONFIG)}
+
+
+class Slurm:
+    """Daemons that this process started, each ended by its own id."""
+
+    def __init__(self) -> None:
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start everything and wait until both nodes are idle."""
+        _refuse_others()
+        shutil.rmtree(STATE, ignore_errors=True)
+        (STATE / "slurmctld").mkdir(parents=True)
+        CONFIG.parent.mkdir(exist_ok=True)
+        nodes = "".join(NODE.format(name=name, port=17001 + number) for number, name in enumerate(NODES))
+        CONFIG.write_text(SETTINGS + nodes + PARTITION)
+        CARDS.write_text("".join(f"NodeName={name} Name=gpu File=/dev/null\n" for name in NODES))
+        subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
+        self._run("munged", "runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground")
+        self.start_controller()
+        for name in NODES:
+            self.start_node(name)
+        self.wait_for_nodes(len(NODES))
+
+    def start_controller(self) -> None:
+        """Start slurmctld."""
+        self._run("slurmctld", "/usr/sbin/slurmctld", "-D")
+
+    def start_node(self, name: str) -> None:
+        """Start a node's slurmd."""
+        self._run(name, "/usr/sbin/slurmd", "-D", "-N", name)
+
+    def _run(self, name: str, *command: str) -> None:
+        with open(STATE / f"{name}.output", "ab") as output:
+            self._daemons[name] = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, env=ENVIRONMENT
+            )
+
+    def end(self, name: str, number: int = signal.SIGTERM) -> None:
+        """End one daemon and wait for it."""
+        daemon = self._daemons.pop(name)
+        os.kill(daemon.pid, number)
+        daemon.wait(30)
+
+    def stop(self) -> None:
+        """End all daemons, jobs first."""
+        ask("scancel", "--user=root")
+        time.sleep(1)
+        for name in list(self._daemons)[::-1]:
+            self.end(name)
+        CONFIG.unlink()
+        CARDS.unlink()
+
+    def wait_for_nodes(self, count: int) -> None:
+        """Wait until so many nodes can take jobs."""
+        deadline = time.monotonic() + 60
+        while (found := self.idle()) < count:
+            assert time.monotonic() < deadline, f"{found} of {count} nodes came up: {_last_lines()}"
+            time.sleep(0.5)
+
+    def idle(self) -> int:
+        """Count the nodes that are up."""
+        states = ask("sinfo", "--noheader", "--Node", "--format=%T").split()
+        return sum(state in ("idle", "mixed", "allocated", "completing") for state in states)
+
+
+def ask(*command: str) -> str:
+    """Run one of SLURM's commands and give what it says; nothing while the controller is away."""
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT).stdout
+
+
+def _refuse_others() -> None:
+    if CONFIG.is_file() and not CONFIG.read_text().startswith(MARK):
+        raise RuntimeError(f"{CONFIG} belongs to somebody else: these tests would disturb a real cluster.")
+    names = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm") if path.exists()]
+    if "slurmctld" in names:
+        raise RuntimeError("a slurmctld runs here already: these tests would disturb it.")
+
+
+def _last_lines() -> str:
+    return " | ".join(path.read_text()[-600:] for path in STATE.glob("*.log"))

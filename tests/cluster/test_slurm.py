@@ -1,0 +1,178 @@
+"""The shipped profile on a real SLURM: the same bytes as on one machine, whatever happens to a job on the way.
+
+Only with SYNTHCOHORT_TEST_SLURM=1, as CI sets it: starting SLURM needs root, and a machine that has none of its own.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from compared import GENERATOR, RUN, TRAINING_LOG, digests, smaller_tiny
+from slurm import ENVIRONMENT, NODES, Slurm, ask
+from watching import wait_until
+from workflows import ROOT, Workflow
+
+pytestmark = [
+    pytest.mark.workflow,
+    pytest.mark.skipif(os.environ.get("SYNTHCOHORT_TEST_SLURM") != "1", reason="SYNTHCOHORT_TEST_SLURM=1 starts SLURM"),
+]
+
+
+class ClusterWorkflow(Workflow):
+    """The same study, run through sbatch."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """Add the profile; the executor's first look at a job, after 40 seconds by default, would cost minutes."""
+        command = [word for word in super().command(*arguments) if word not in ("--cores", "2")]
+        profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks", "2"]
+        return [*command, *profile, "--slurm-no-account", "--default-resources", "slurm_partition=cpu"]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """With the configuration of the SLURM under test."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**ENVIRONMENT, "COLUMNS": "200"},
+        )
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    running = Slurm()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    workflow = Workflow(tmp_path_factory.mktemp("local") / "project", smaller_tiny())
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def half_done(slurm: Slurm, local: Workflow, tmp_path: Path) -> ClusterWorkflow:
+    """The finished local project without its generator and all that came of it."""
+    shutil.copytree(local.folder, tmp_path / "project", symlinks=True)
+    workflow = ClusterWorkflow(tmp_path / "project", smaller_tiny())
+    shutil.rmtree(workflow.folder / RUN)
+    (workflow.folder / TRAINING_LOG).unlink()
+    return workflow
+
+
+def start_training(workflow: ClusterWorkflow, *arguments: str) -> subprocess.Popen:
+    """Start the generator's training through SLURM and wait until it has learnt something."""
+    process = workflow.start(*arguments, GENERATOR)
+    log = workflow.folder / TRAINING_LOG
+    wait_until(lambda: log.is_file() and "of 3.0 kimg" in log.read_text(), process)
+    return process
+
+
+def job_id() -> str:
+    """The one job that runs now."""
+    (number,) = ask("squeue", "--noheader", "--states=R", "--format=%i").split()
+    return number
+
+
+def node_of(number: str) -> str:
+    """Where a job runs."""
+    return ask("squeue", "--noheader", f"--jobs={number}", "--format=%N").strip()
+
+
+def ends_in_the_same_bytes(process: subprocess.Popen, workflow: ClusterWorkflow, local: Workflow) -> str:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output[-6000:]
+    made = digests(workflow.folder)
+    assert GENERATOR in made
+    assert made.items() <= digests(local.folder).items()
+    return output
+
+
+def test_whole_study(slurm: Slurm, local: Workflow, tmp_path: Path) -> None:
+    workflow = ClusterWorkflow(tmp_path / "project", smaller_tiny())
+    shutil.copytree(local.folder / "private", workflow.folder / "private")  # the key of the pseudonyms
+    output = workflow.run()
+    assert output.count("has been submitted with SLURM jobid") > 20
+    assert digests(workflow.folder) == digests(local.folder)
+    assert "Nothing to be done" in workflow.run()
+
+
+def test_a_cancelled_job_is_queued_again(half_done: ClusterWorkflow, local: Workflow) -> None:
+    process = start_training(half_done)
+    ask("scancel", job_id())
+    output = ends_in_the_same_bytes(process, half_done, local)
+    assert "Trying to restart job" in output
+
+
+def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
+    """Its job runs on: as docs/cluster.md says, cancel by the run's ID, unlock, run again."""
+    process = start_training(half_done)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    number = job_id()
+    run = ask("squeue", "--noheader", f"--jobs={number}", "--format=%j").strip()
+    logs = "".join(path.read_text() for path in (half_done.folder / ".snakemake/log").glob("*.log"))
+    assert f"SLURM run ID: {run}" in logs
+    ask("scancel", "--name", run)
+    while number in ask("squeue", "--noheader", "--states=R,CG", "--format=%i").split():
+        time.sleep(0.2)
+    assert not (half_done.folder / GENERATOR).exists()
+    half_done.unlock()
+    ends_in_the_same_bytes(half_done.start(GENERATOR), half_done, local)
+
+
+def test_a_job_over_its_memory_asks_for_more(half_done: ClusterWorkflow, local: Workflow) -> None:
+    process = half_done.start("--set-resources", "train_generator:mem_mb=400 * attempt ** 2", GENERATOR)
+    output = ends_in_the_same_bytes(process, half_done, local)
+    assert "Trying to restart job" in output
+    logs = (half_done.folder / ".snakemake/slurm_logs/rule_train_generator").rglob("*.log")
+    assert any("exceeded memory limit" in path.read_text() for path in logs)
+
+
+def test_a_job_over_its_time(half_done: ClusterWorkflow, local: Workflow) -> None:
+    """It hangs; SLURM ends it, and the next attempt goes on."""
+    process = start_training(half_done, "--set-resources", "train_generator:runtime=1")
+    hanging = [job for job in psutil.process_iter(["cmdline"]) if _trains(job, half_done.folder)]
+    assert hanging
+    for job in hanging:
+        job.suspend()
+    output = ends_in_the_same_bytes(process, half_done, local)
+    assert "Trying to restart job" in output
+
+
+def _trains(job: psutil.Process, folder: Path) -> bool:
+    words = " ".join(job.info["cmdline"] or [])
+    return str(folder) in words and "train_generator.py" in words
+
+
+def test_a_node_goes_down_and_comes_back(slurm: Slurm, half_done: ClusterWorkflow, local: Workflow) -> None:
+    """SLURM queues its job again by itself, and it goes on on the other node."""
+    process = start_training(half_done)
+    node = node_of(job_id())
+    ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        ends_in_the_same_bytes(process, half_done, local)
+    finally:
+        ask("scontrol", "update", f"nodename={node}", "state=resume")
+        slurm.wait_for_nodes(len(NODES))
+
+
+def test_controller_restarts(slurm: Slurm, half_done: ClusterWorkflow, local: Workflow) -> None:
+    process = start_training(half_done)
+    slurm.end("slurmctld")
+    time.sleep(5)
+    slurm.start_controller()
+    ends_in_the_same_bytes(process, half_done, local)
