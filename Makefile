@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
-PACKAGES := dicom3tools dcmtk orthanc orthanc-dicomweb chromium slurm-wlm munge
+PACKAGES := dicom3tools dcmtk orthanc orthanc-dicomweb chromium
 
 .PHONY: demo readers test lint bench config lock system-packages clean
 
@@ -38,7 +38,7 @@ lock: $(READY)
 		--no-header --no-annotate --no-emit-index-url -o requirements.lock
 	$(BIN)/python -m synthcohort.core.document
 
-# Debian packages that the tests call: a DICOM validator, a DICOM toolkit, a PACS, a browser, a scheduler. Running a study needs none.
+# Debian packages that the tests call: a DICOM validator, a DICOM toolkit, a PACS, a browser. Running a study needs none.
 system-packages:
 	@missing=$$(for package in $(PACKAGES); do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
