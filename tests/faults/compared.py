@@ -23,6 +23,7 @@ NOT_COMPARED = {
     "timing.csv",  # seconds of each tick of a training
     "report.html",  # the cost of the study in hours
     "report-shareable.html",  # the same
+    "provenance.json",  # the digests of these two pages
 }
 
 

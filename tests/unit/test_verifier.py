@@ -102,6 +102,6 @@ def test_the_audit_finds_patients_by_their_other_studies(cohort: ImageStore, tmp
     assert rows.loc[rows["metric"] == VERIFICATION, "value"].item() > 0.85
     attacks = rows[rows["metric"] == "attack_auroc"].set_index(["role", "parameter"])["value"]
     plain, third = (attack_parameter(CLOSEST_RECORD, PATIENT, control) for control in ("", THIRD_GROUP))
-    assert attacks["value", plain] > 0.75
+    assert attacks["value", plain] > 0.7
     assert attacks["positive_control", plain] > 0.95
     assert abs(attacks["negative_control", third] - 0.5) < 0.15

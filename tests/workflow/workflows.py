@@ -41,7 +41,7 @@ class Workflow:
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=1200)
+        output, _ = process.communicate(timeout=2400)
         assert process.returncode == expect, output[-6000:]
         return output
 
