@@ -16,6 +16,7 @@ STATUS_SECONDS = 10.0
 
 def configure_logging(log_file: str | Path | None = None) -> None:
     """Send the library's log to the terminal and, where given, to a job's log file."""
+    logging.raiseExceptions = False  # a log that a full disk refuses must not bury the error's sentence
     logger.setLevel(logging.INFO)
     logger.handlers.clear()
     logger.propagate = False
