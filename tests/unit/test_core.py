@@ -162,7 +162,7 @@ def test_a_job_ends_in_one_sentence(
 
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit) as caught:
-        run_job(SimpleNamespace(log=[str(log)]), work)
+        run_job(SimpleNamespace(log=[str(log)], params={}), work)
     assert caught.value.code == 1
     for text in (capsys.readouterr().err, log.read_text()):
         assert sentence in text.splitlines()[-1]
@@ -176,7 +176,7 @@ def test_a_defect_shows_its_frames_but_no_path(tmp_path: Path) -> None:
 
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit):
-        run_job(SimpleNamespace(log=[str(log)]), work)
+        run_job(SimpleNamespace(log=[str(log)], params={}), work)
     assert "unexpected FileNotFoundError" in log.read_text()
     assert "DOE_JOHN.dcm'" not in log.read_text()
 
