@@ -26,6 +26,10 @@ from synthcohort.readers.answers import answers_given
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+# Only with `--sdm apptainer`; docs/cluster.md says how to build it.
+container: "envs/synthcohort.sif"
+
+
 hand_library_to_jobs()
 study = check_config(config)
 plan = Plan(study)
