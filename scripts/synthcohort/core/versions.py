@@ -6,7 +6,7 @@ carries its stage's integer as a param.
 
 DRAW = 1
 INDEX = 1
-PREPROCESS = 1
+PREPROCESS = 2
 SPLIT = 1
 EXPERIMENTS = 1
 CLASSIFIER = 1

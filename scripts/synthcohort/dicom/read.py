@@ -21,7 +21,12 @@ from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_values
@@ -44,6 +49,8 @@ _EXPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")
 _HEAD = 1 << 16  # bytes of a file that hold most headers
 _INFLATION_STEP = 1 << 20
 _DEFERRED = 1 << 18  # bytes; of our attributes only pixel data is ever this long
+# Compressed pixels are never deferred: where they end stands nowhere but in themselves.
+_DEFERRABLE = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 
 
 @contextmanager
@@ -151,7 +158,7 @@ def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> D
     if data is None:
         found += data_element_generator(file, implicit, little, _at_pixels, specific_tags=_HEADER_TAGS)
     else:
-        deferred = _DEFERRED if little else None
+        deferred = _DEFERRED if transfer_syntax in _DEFERRABLE else None
         found += data_element_generator(file, implicit, little, defer_size=deferred, specific_tags=_ALL_TAGS)
     elements = {element.tag: element for element in found}
     pixels = elements.get(PIXEL_DATA)
