@@ -176,6 +176,15 @@ def test_another_policy_decodes_anew_and_both_stay(cohort, monkeypatch):
     assert again.equals(first)
 
 
+def test_corrected_code_decodes_anew(cohort, monkeypatch):
+    """A file that an older version took for damaged must not stay rejected."""
+    run(cohort, cohort / "first")
+    decoded = count_decoded(monkeypatch)
+    monkeypatch.setattr(preprocess.versions, "PREPROCESS", preprocess.versions.PREPROCESS + 1)
+    run(cohort, cohort / "second")
+    assert len(decoded) == COUNT
+
+
 def test_the_cache_is_private(cohort):
     run(cohort, cohort / "out")
     folder = cohort / "private" / "cache"

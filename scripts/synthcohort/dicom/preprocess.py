@@ -12,6 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthcohort.core import versions
 from synthcohort.core.atomic import value_digest, write_parquet
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
@@ -124,6 +125,7 @@ def _open_cache(shard: Shard, number: int, renderer: Renderer) -> Any:
     pixels = sum(side * side for side in shard.resolutions)
     planes = len(shard.findings) if shard.masks else 0
     policy = {
+        "version": versions.PREPROCESS,
         "policy": renderer.policy(),
         "resolutions": sorted(shard.resolutions),
         "masks": [finding.name for finding in shard.findings] if shard.masks else [],
