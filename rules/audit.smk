@@ -276,13 +276,19 @@ rule privacy:
         judge=lambda wildcards: files.judge(
             JUDGE, CLASSIFIER, wildcards.cohort, wildcards.experiment
         ),
-        synthetic=lambda wildcards: files.samples(
-            f"{RUN}/synthetic/train", STORE, *wildcards
-        ),
+        synthetic=lambda wildcards: [
+            path
+            for part in ("train", "valid")
+            for path in files.samples(f"{RUN}/synthetic/{part}", STORE, *wildcards)
+        ],
         discriminators=lambda wildcards: files.discriminators(RUN, *wildcards),
-        shadows=lambda wildcards: files.shadow_samples(
-            f"{RUN}/synthetic/train", STORE, *wildcards
-        ),
+        shadows=lambda wildcards: [
+            path
+            for part in ("train", "valid")
+            for path in files.shadow_samples(
+                f"{RUN}/synthetic/{part}", STORE, *wildcards
+            )
+        ],
         shadow_selections=lambda wildcards: files.shadow_selections(
             EXPERIMENT, *wildcards
         ),
@@ -308,6 +314,7 @@ rule privacy:
         threads=study.threads,
         device=study.device,
         canaries=study.privacy.canaries,
+        mirrored=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
         version=versions.PRIVACY,
     message:
         "Attacking the synthetic cohorts of {wildcards.cohort} {wildcards.experiment}"

@@ -12,6 +12,7 @@ from synthcohort.audit.privacy import privacy_audit, privacy_seed
 from synthcohort.audit.privacy_vocabulary import DISCRIMINATOR
 from synthcohort.audit.shadows import Shadow
 from synthcohort.audit.utility import combine_metrics, experiment_keys, no_metrics
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import load_classifier
 from synthcohort.core.atomic import write_arrays, write_parquet
 from synthcohort.core.config import Statistics
@@ -25,9 +26,12 @@ from synthcohort.gan.canaries import canary_rows
 
 
 def samples_of(paths):
-    """Open samples, by the family and the replicate or shadow that their folders name."""
-    folders = dict.fromkeys(Path(path).parent for path in paths)
-    return {(folder.parts[-4], folder.parts[-3]): ImageStore(folder) for folder in folders}
+    """Open samples, both parts as one, by the family and the replicate or shadow that their folders name."""
+    parts = {}
+    for folder in dict.fromkeys(Path(path).parent for path in paths):
+        store = ImageStore(folder)
+        parts.setdefault((folder.parts[-4], folder.parts[-3]), []).append((store, store.all_rows))
+    return {name: JoinedStore(*stores) for name, stores in parts.items()}
 
 
 def shadows_of(given):
@@ -70,6 +74,7 @@ def main(snakemake):
             seed,
             scorers,
             shadows_of(given),
+            params.mirrored,
         )
     except TooFewImagesError as error:
         logger.warning("not measured: %s", error)

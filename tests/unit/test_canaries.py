@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gan_toys import draw_faces
 from synthcohort.audit.canaries import canary_metrics
-from synthcohort.audit.membership import replay
+from synthcohort.audit.membership import SHIFTS, replay
 from synthcohort.core.config import Study
 from synthcohort.core.plan import Plan
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
@@ -46,8 +46,14 @@ def test_a_planted_mark_is_found_and_no_other_image_has_it() -> None:
 def test_a_replayed_mark_is_found() -> None:
     images = draw_faces(200, 0).repeat(2, axis=2).repeat(2, axis=3)
     mark = draw_mark(32, np.random.default_rng(0))
-    again = replay(plant(images, mark), np.arange(200), np.random.default_rng(0))
+    again = replay(plant(images, mark), np.arange(200), SHIFTS, np.random.default_rng(0))
     assert (mark_correlations(again, mark) >= FOUND).mean() > 0.9
+
+
+def test_a_mirrored_mark_is_found() -> None:
+    images = draw_faces(200, 0).repeat(2, axis=2).repeat(2, axis=3)
+    mark = draw_mark(32, np.random.default_rng(0))
+    assert mark_correlations(plant(images, mark)[..., ::-1], mark).min() == pytest.approx(1)
 
 
 def test_a_flat_image_and_a_second_channel() -> None:

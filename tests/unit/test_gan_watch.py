@@ -70,6 +70,14 @@ def test_a_generator_that_replays_training_images_is_found(sets: dict[str, Train
     assert found.alarm
 
 
+def test_mirrored_copies_are_found_where_the_generator_sees_mirrored_images(sets: dict[str, TrainingImages]) -> None:
+    mirrored = np.ascontiguousarray(bytes_of(sets["train"])[..., ::-1])
+    found = Watch(sets["train"], sets["valid"], None, RULE, seed=1, mirrored=True).look(Replay(mirrored))
+    assert found.copied == pytest.approx(1, abs=0.1)
+    unseen = Watch(sets["train"], sets["valid"], None, RULE, seed=1).look(Replay(mirrored))
+    assert unseen.copied < 0.5
+
+
 @pytest.mark.parametrize("count", [50, 60, 110])
 def test_copies_of_a_small_training_set_are_found_too(
     sets: dict[str, TrainingImages], tmp_path: Path, count: int

@@ -35,6 +35,8 @@ def test_joined_rows_come_from_their_own_store(tmp_path: Path) -> None:
     assert images[:, 0, 0, 0].tolist() == [5, 7, 0, 4, 7]
     assert images[:, 0, 1, 1].tolist() == [90, 50, 90, 50, 50]
     np.testing.assert_array_equal(joined.labels, np.concatenate([first.labels[[7, 1, 4]], second.labels]))
+    assert joined.shape == (9, 1, 8, 8)
+    np.testing.assert_array_equal(joined.images[2:5], joined.images[np.array([2, 3, 4])])
     other = JoinedStore((first, np.array([7, 1, 5])), (second, second.all_rows))
     assert other.info.data_version != joined.info.data_version
 

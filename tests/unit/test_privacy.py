@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gan_toys import draw_faces
 from synthcohort.audit.discriminator import discriminator_scores, load_discriminator
-from synthcohort.audit.membership import FEWEST, PIXEL_SIDE, Groups, average_down, choose_groups, move, replay
+from synthcohort.audit.membership import FEWEST, PIXEL_SIDE, SHIFTS, Groups, average_down, choose_groups, move, replay
 from synthcohort.audit.neighbours import Rows
 from synthcohort.audit.privacy import privacy_audit
 from synthcohort.audit.privacy_vocabulary import (
@@ -26,6 +26,7 @@ from synthcohort.audit.privacy_vocabulary import (
     attack_parameter,
 )
 from synthcohort.audit.utility import METRIC_COLUMNS
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network, build_network
 from synthcohort.core.atomic import write_json
 from synthcohort.core.checkpoint import write_weights
@@ -190,6 +191,24 @@ def test_a_generator_that_copies_a_fifth_of_its_images_is_seen(tmp_path: Path, j
     assert copied["value"] == pytest.approx(0.8 * drawn["value"], abs=0.06), "500 of each are looked at"
 
 
+def test_mirrored_copies_are_caught_where_generators_see_mirrored_images(tmp_path: Path, judge: Network) -> None:
+    """They lie in the second part of what may be shared."""
+    real, selection = cohort(tmp_path / "real")
+    parts = draw_faces(500, 1), real.images[: SIDES["train"], :, :, ::-1]
+    stores = [made(tmp_path / f"part{number}", np.ascontiguousarray(images)) for number, images in enumerate(parts)]
+    joined = {"r3-gan": JoinedStore(*((store, store.all_rows) for store in stores))}
+    audits = {
+        mirrored: privacy_audit(
+            KEYS, joined, real, selection, judge, Statistics(bootstrap=20), 0, mirrored=mirrored
+        )[1] for mirrored in (True, False)
+    }  # fmt: skip
+    seen = attack_parameter(CLOSEST_RECORD, IMAGE)
+    assert one(audits[True], "attack_auroc", "value", "pixels", seen)["value"] >= CAUGHT
+    assert one(audits[True], "attack_auroc", "positive_control", "pixels", seen)["value"] >= CAUGHT
+    assert one(audits[False], "attack_auroc", "value", "pixels", seen)["value"] < 0.8
+    assert one(audits[True], "authenticity", "value", "pixels", "")["value"] < 0.55
+
+
 # Copies
 
 
@@ -280,7 +299,7 @@ def test_numbers_repeat_and_do_not_depend_on_pseudonyms(tmp_path: Path, judge: N
 def test_replayed_images_are_moved_by_a_pixel_and_noisy() -> None:
     images = np.zeros((900, 1, 16, 16), np.uint8)
     images[:, :, 6:10, 6:10] = 200
-    again = replay(images, np.arange(100, 900), np.random.default_rng(0)).astype(float)
+    again = replay(images, np.arange(100, 900), SHIFTS, np.random.default_rng(0)).astype(float)
     assert again.shape == (800, 1, 16, 16)
     y, x = np.mgrid[:16, :16]
     window = (again[:, 0] > 100).astype(float)
@@ -290,15 +309,18 @@ def test_replayed_images_are_moved_by_a_pixel_and_noisy() -> None:
         assert np.mean(centre == 0) == pytest.approx(1 / 3, abs=0.06)
     assert abs(np.corrcoef(centres)[0, 1]) < 0.1
     bright = np.full((300, 1, 16, 16), 128, np.uint8)
-    assert replay(bright, np.arange(300), np.random.default_rng(0)).std() == pytest.approx(4, rel=0.05)
+    assert replay(bright, np.arange(300), SHIFTS, np.random.default_rng(0)).std() == pytest.approx(4, rel=0.05)
 
 
 def test_moved_images_repeat_their_edges() -> None:
     images = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4)
-    assert move(images, 1, 0)[0, 0].tolist() == images[0, 0, [0, 0, 1, 2]].tolist()
-    assert move(images, 0, -1)[0, 0].tolist() == images[0, 0][:, [1, 2, 3, 3]].tolist()
+    assert move(images, 1, 0, False)[0, 0].tolist() == images[0, 0, [0, 0, 1, 2]].tolist()
+    assert move(images, 0, -1, False)[0, 0].tolist() == images[0, 0][:, [1, 2, 3, 3]].tolist()
+    assert move(images, 1, 0, True)[0, 0].tolist() == images[0, 0, [0, 0, 1, 2], ::-1].tolist()
     large = np.random.default_rng(0).integers(0, 256, (2, 1, 4 * PIXEL_SIDE, 4 * PIXEL_SIDE)).astype(np.uint8)
-    np.testing.assert_array_equal(average_down(move(large, -1, 1))[..., :-1, 1:], average_down(large)[..., 1:, :-1])
+    np.testing.assert_array_equal(
+        average_down(move(large, -1, 1, False))[..., :-1, 1:], average_down(large)[..., 1:, :-1]
+    )
 
 
 def test_large_images_are_compared_averaged() -> None:

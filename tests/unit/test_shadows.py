@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from gan_toys import draw_faces
-from synthcohort.audit.membership import replay
+from synthcohort.audit.membership import SHIFTS, replay
 from synthcohort.audit.privacy import attacked_groups, privacy_audit, privacy_seed
 from synthcohort.audit.privacy_vocabulary import CLOSEST_RECORD, HALVES, IMAGE, SHADOWS, THIRD_GROUP, attack_parameter
 from synthcohort.audit.shadows import Shadow, shadow_selections
@@ -76,7 +76,7 @@ def generated(real: ImageStore, training: NDArray[np.int64], seed: int, copies: 
     fresh = draw_faces(300, seed)
     if not copies:
         return fresh
-    replayed = replay(real.images, training, rng).astype(float) + rng.normal(0, 25, (len(training), 1, 16, 16))
+    replayed = replay(real.images, training, SHIFTS, rng).astype(float) + rng.normal(0, 25, (len(training), 1, 16, 16))
     return np.concatenate([fresh, np.clip(replayed, 0, 255).astype(np.uint8)])
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from synthcohort.audit.membership import replay
+from synthcohort.audit.membership import SHIFTS, replay
 from synthcohort.audit.privacy import privacy_audit
 from synthcohort.audit.privacy_vocabulary import CLOSEST_RECORD, PATIENT, THIRD_GROUP, VERIFICATION, attack_parameter
 from synthcohort.audit.verifier import draw_pairs, several_studies, train_verifier, verification_auroc, verifier_space
@@ -80,7 +80,7 @@ def test_a_verifier_knows_patients_it_never_saw_and_finds_them_replayed(cohort: 
     assert untrained.high < found.low
     space = verifier_space(network)
     members, others = np.arange(300, 450), np.arange(450, 600)
-    replayed = space.vectors(replay(cohort.images, members[::2], np.random.default_rng(0)))
+    replayed = space.vectors(replay(cohort.images, members[::2], SHIFTS, np.random.default_rng(0)))
     candidates = space.vectors(np.asarray(cohort.images[np.concatenate([members[1::2], others])]))
     kinds = np.repeat([True, False], [75, 150])
     assert auroc(kinds, closest_record(candidates, replayed, "cosine")) > 0.75, "by another study of the same patient"
@@ -93,7 +93,7 @@ def test_the_audit_finds_patients_by_their_other_studies(cohort: ImageStore, tmp
     sides = np.repeat(["train", "valid", "test"], [100, 400, 100])
     selection = pd.DataFrame({"row": np.arange(600), "patient_id": records["patient_id"], "side": sides})
     first = np.flatnonzero((sides == "train") & ~second)
-    images = replay(cohort.images, first, np.random.default_rng(1))
+    images = replay(cohort.images, first, SHIFTS, np.random.default_rng(1))
     made = store(tmp_path, images, [f"m{number}" for number in range(50)], [f"m{number}" for number in range(50)])
     attacked = selection[second | (sides != "train")]
     judge = build_network("plain", 1, ["f0"], SIDE, 0).eval().requires_grad_(False)

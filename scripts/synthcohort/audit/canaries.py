@@ -7,19 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.audit.membership import replay
+from synthcohort.audit.membership import MIRRORED, replay
 from synthcohort.audit.privacy_vocabulary import CANARIES
 from synthcohort.audit.utility import combine_metrics
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.core.experiment import REAL
 from synthcohort.core.store import Images, ImageStore
 from synthcohort.gan.canaries import canary_mark
 from synthcohort.measures.canaries import FOUND, mark_correlations, plant
-from synthcohort.measures.neighbours import in_blocks
+from synthcohort.measures.neighbours import Readable, in_blocks
 
 
 def canary_metrics(
     keys: Mapping[str, str],
-    synthetic: Mapping[str, ImageStore],
+    synthetic: Mapping[str, ImageStore | JoinedStore],
     real: ImageStore,
     selection: pd.DataFrame,
     rows: NDArray[np.int64],
@@ -31,7 +32,7 @@ def canary_metrics(
     ----------
     keys : mapping
         ``study``, ``cohort``, ``experiment``, ``axis``, ``level`` and ``replicate``.
-    synthetic : mapping of str to ImageStore
+    synthetic : mapping of str to ImageStore or JoinedStore
         Each family's sample.
     real : ImageStore
         The cohort, without the mark.
@@ -52,7 +53,7 @@ def canary_metrics(
     mark = canary_mark(real.images.shape[-1], seed)
     canaries = plant(np.asarray(real.images[rows]), mark)
     test = selection.loc[selection["side"] == "test", "row"].to_numpy()
-    replayed = replay(canaries, np.arange(len(canaries)), np.random.default_rng(seed))
+    replayed = replay(canaries, np.arange(len(canaries)), MIRRORED, np.random.default_rng(seed))
     found = [(name, "value", _found(store.images, mark), len(store)) for name, store in synthetic.items()]
     found += [
         (REAL, "positive_control", _found(replayed, mark), len(replayed)),
@@ -66,5 +67,5 @@ def canary_metrics(
     return combine_metrics([table.assign(**keys, **rest).astype({"value": float})])
 
 
-def _found(images: Images, mark: Images, rows: NDArray[np.int64] | None = None) -> int:
+def _found(images: Readable, mark: Images, rows: NDArray[np.int64] | None = None) -> int:
     return sum(int((mark_correlations(block, mark) >= FOUND).sum()) for block in in_blocks(images, rows))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.audit.membership import MOVES, Sample, move, space_vectors
+from synthcohort.audit.membership import Moves, Sample, move, space_vectors
 from synthcohort.audit.neighbours import Arrays, Rows, Space, thin_patients
 from synthcohort.core.config import Statistics
 from synthcohort.core.store import Images, ImageStore
@@ -19,7 +19,7 @@ from synthcohort.measures.fidelity import GROUPS, jackknife, patient_groups
 from synthcohort.measures.neighbours import in_blocks, nearest_neighbours, nearest_ratio
 
 IMAGES = 500
-"""Synthetic images among which copies are sought, at most: each in all of `MOVES`, among all training images."""
+"""Synthetic images among which copies are sought, at most: each moved in all ways, among all training images."""
 SUPPORT_IMAGES = 1000
 """Images of each set at most for α-precision and β-recall, whose time and memory grow with the square."""
 PAIRS = 6
@@ -45,17 +45,19 @@ class CopySearch:
         The cohort.
     rows : numpy.ndarray
         int64: its training images.
+    moves : tuple
+        How a synthetic image may differ from one that it repeats.
     """
 
-    def __init__(self, space: Space, real: ImageStore, rows: Rows) -> None:
-        self.space, self.real, self.rows = space, real, rows
+    def __init__(self, space: Space, real: ImageStore, rows: Rows, moves: Moves) -> None:
+        self.space, self.real, self.rows, self.moves = space, real, rows, moves
         self.vectors = space_vectors(space, real.images, rows)
 
     def closest(self, sample: Sample, rng: np.random.Generator) -> Copies:
-        """Find the training images closest to a sample's, whichever of `MOVES` brings each there; `IMAGES` at most."""
+        """Find the training images closest to a sample's, whichever move brings each there; `IMAGES` at most."""
         chosen = np.sort(rng.permutation(len(sample.images))[:IMAGES])
         images = np.asarray(sample.images[chosen])
-        moved = np.stack([self.space.vectors(move(images, *steps)) for steps in MOVES])
+        moved = np.stack([self.space.vectors(move(images, *steps)) for steps in self.moves])
         distances = [nearest_neighbours(placed, in_blocks(self.vectors), 1, self.space.metric)[0] for placed in moved]
         best = moved[np.argmin(distances, axis=0)[:, 0], np.arange(len(images))]
         return Copies(images, sample.groups[chosen], closest_training(best, self.vectors, self.space.metric))

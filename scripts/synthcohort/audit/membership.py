@@ -13,6 +13,7 @@ from synthcohort.audit.judge import noised
 from synthcohort.audit.neighbours import Rows, Space, equal_sides, spaces
 from synthcohort.audit.privacy_vocabulary import CALIBRATED, CLOSEST_RECORD, DENSITY_RATIO, THIRD_GROUP
 from synthcohort.audit.vocabulary import SPACES
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network
 from synthcohort.core.errors import TooFewImagesError, UserError
 from synthcohort.core.experiment import REAL
@@ -20,7 +21,7 @@ from synthcohort.core.store import Images, ImageStore
 from synthcohort.measures.attack_scores import calibrated_distance, closest_record, density_ratio
 from synthcohort.measures.attacks import Scores
 from synthcohort.measures.fidelity import patient_groups
-from synthcohort.measures.neighbours import in_blocks
+from synthcohort.measures.neighbours import Readable, in_blocks
 
 PIXELS = SPACES[1]
 LIMIT = 10_000
@@ -33,8 +34,11 @@ NOISE = 4.0
 """Standard deviation of a replayed image's noise, of 255 grey levels: the judge's features change with more."""
 PIXEL_SIDE = 32
 """Pixels are compared at this side at most: larger images are averaged."""
-MOVES = tuple(product((-1, 0, 1), repeat=2))
-"""Steps (down, right) by which a replayed image may lie beside its original; see `move`."""
+Moves = tuple[tuple[int, int, bool], ...]
+SHIFTS: Moves = tuple(product((-1, 0, 1), (-1, 0, 1), (False,)))
+"""Steps (down, right) by which a replayed image may lie beside its original, and that it is not mirrored."""
+MIRRORED: Moves = tuple(product((-1, 0, 1), (-1, 0, 1), (False, True)))
+"""The same where generators were shown mirrored images, too, and so may replay them; see `move`."""
 
 
 class Groups(NamedTuple):
@@ -61,7 +65,8 @@ class Sample(NamedTuple):
     source: str
     role: str
     control: str
-    images: Images
+    images: Readable
+    """uint8 ``[N, C, H, W]``."""
     groups: NDArray[Any]
     """``[N]``: who is resampled together."""
 
@@ -81,7 +86,7 @@ def average_down(images: Images) -> Images:
     return np.rint(images.reshape(*images.shape[:2], side, factor, side, factor).mean((3, 5))).astype(np.uint8)
 
 
-def space_vectors(space: Space, images: Images, rows: Rows | None = None) -> NDArray[Any]:
+def space_vectors(space: Space, images: Readable, rows: Rows | None = None) -> NDArray[Any]:
     """Vectors of images of a store, or of some of its rows, which are read block by block."""
     return np.concatenate([space.vectors(block) for block in in_blocks(images, rows)])
 
@@ -131,10 +136,11 @@ def choose_groups(real: ImageStore, selection: pd.DataFrame, rng: np.random.Gene
 
 
 def audited_samples(
-    synthetic: Mapping[str, ImageStore],
+    synthetic: Mapping[str, ImageStore | JoinedStore],
     real: ImageStore,
     selection: pd.DataFrame,
     groups: Groups,
+    moves: Moves,
     rng: np.random.Generator,
 ) -> list[Sample]:
     """Put the families' samples beside those of two "generators" that replay real images.
@@ -148,7 +154,7 @@ def audited_samples(
     patients = selection.set_index("row")["patient_id"]
 
     def replayed_sample(role: str, control: str, rows: Rows) -> Sample:
-        return Sample(REAL, role, control, replay(real.images, rows, rng), patients.reindex(rows).to_numpy())
+        return Sample(REAL, role, control, replay(real.images, rows, moves, rng), patients.reindex(rows).to_numpy())
 
     return [
         *(Sample(name, "value", "", store.images, np.arange(len(store))) for name, store in synthetic.items()),
@@ -157,7 +163,7 @@ def audited_samples(
     ]
 
 
-def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
+def replay(images: Images, rows: Rows, moves: Moves, rng: np.random.Generator) -> Images:
     """Repeat images as a generator would that knows nothing else, moved a little and with noise.
 
     Parameters
@@ -166,8 +172,10 @@ def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
         uint8 ``[N, C, H, W]``, may be memory-mapped.
     rows : numpy.ndarray
         int64 ``[n]``: which of them.
+    moves : tuple
+        How a replayed image may differ: `SHIFTS` or `MIRRORED`.
     rng : numpy.random.Generator
-        Draws one of `MOVES` for each, and noise (`NOISE`).
+        Draws one of `moves` for each, and noise (`NOISE`).
 
     Returns
     -------
@@ -175,15 +183,19 @@ def replay(images: Images, rows: Rows, rng: np.random.Generator) -> Images:
         uint8 ``[n, C, H, W]``.
     """
     repeated = np.empty((len(rows), *images.shape[1:]), np.uint8)
-    drawn = rng.integers(len(MOVES), size=len(rows))
-    for number, steps in enumerate(MOVES):
+    drawn = rng.integers(len(moves), size=len(rows))
+    for number, steps in enumerate(moves):
         chosen = drawn == number
         repeated[chosen] = move(images[rows[chosen]], *steps)
     return np.concatenate([noised(block, NOISE, rng) for block in in_blocks(repeated)])
 
 
-def move(images: Images, down: int, right: int) -> Images:
-    """Move uint8 images ``[n, C, H, W]`` by steps of a pixel, of larger ones of a `PIXEL_SIDE`-th; edges repeat."""
+def move(images: Images, down: int, right: int, mirrored: bool) -> Images:
+    """Move uint8 images ``[n, C, H, W]`` by steps of a pixel, of larger ones of a `PIXEL_SIDE`-th; edges repeat.
+
+    Where asked for, they are mirrored left to right first.
+    """
+    images = images[..., ::-1] if mirrored else images
     side = images.shape[-1]
     step = max(1, side // PIXEL_SIDE)
     padded = np.pad(images, ((0, 0), (0, 0), (step, step), (step, step)), mode="edge")
@@ -202,18 +214,20 @@ class Candidates:
         The cohort.
     groups : Groups
         Who is attacked.
+    moves : tuple
+        How a synthetic image may differ from one that it repeats.
     """
 
-    def __init__(self, space: Space, real: ImageStore, groups: Groups) -> None:
+    def __init__(self, space: Space, real: ImageStore, groups: Groups, moves: Moves) -> None:
         self.space = space
         images = real.images[groups.candidates]
         self.vectors = space_vectors(space, images)
-        self.moved = [space_vectors(space, move(images, *steps)) for steps in MOVES]
+        self.moved = [space_vectors(space, move(images, *steps)) for steps in moves]
         self.reference = space_vectors(space, real.images, groups.reference)
         self.closest_in_reference = self.closest(self.reference)
 
     def closest(self, records: NDArray[Any]) -> Scores:
-        """Minus the distance to the closest record, whichever of `MOVES` brings each candidate there."""
+        """Minus the distance to the closest record, whichever of the moves brings each candidate there."""
         return np.max([closest_record(vectors, records, self.space.metric) for vectors in self.moved], axis=0)
 
     def attack(self, synthetic: NDArray[Any], rng: np.random.Generator) -> Iterator[tuple[str, Scores]]:

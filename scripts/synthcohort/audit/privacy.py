@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from synthcohort.audit.copies import CopySearch, authenticity, support_estimates
 from synthcohort.audit.membership import (
+    MIRRORED,
+    SHIFTS,
     Candidates,
     Groups,
+    Moves,
     audit_spaces,
     audited_samples,
     choose_groups,
@@ -30,6 +33,7 @@ from synthcohort.audit.privacy_vocabulary import (
 from synthcohort.audit.shadows import Shadow, ShadowScores, replaying_shadows, shadow_scores
 from synthcohort.audit.utility import combine_metrics
 from synthcohort.audit.verifier import train_verifier, verification_auroc, verifier_space
+from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import TooFewImagesError
@@ -50,7 +54,7 @@ Scorer = Callable[[Rows], Scores]
 
 def privacy_audit(
     keys: Mapping[str, str],
-    synthetic: Mapping[str, ImageStore],
+    synthetic: Mapping[str, ImageStore | JoinedStore],
     real: ImageStore,
     selection: pd.DataFrame,
     judge: Network,
@@ -58,6 +62,7 @@ def privacy_audit(
     seed: int,
     scorers: Mapping[str, Mapping[str, Scorer]] | None = None,
     shadows: Mapping[str, Sequence[Shadow]] | None = None,
+    mirrored: bool = False,
 ) -> tuple[Arrays, pd.DataFrame]:
     """Attack synthetic cohorts, look for copies in them, and do the same to controls whose answer is known.
 
@@ -65,8 +70,8 @@ def privacy_audit(
     ----------
     keys : mapping
         ``study``, ``cohort``, ``experiment``, ``axis``, ``level`` and ``replicate``.
-    synthetic : mapping of str to ImageStore
-        Each family's sample.
+    synthetic : mapping of str to ImageStore or JoinedStore
+        Each family's sample, all that may be shared of it.
     real : ImageStore
         The cohort.
     selection : pandas.DataFrame
@@ -82,6 +87,8 @@ def privacy_audit(
         name.
     shadows : mapping of str to sequence of Shadow, optional
         For families, shadow generators, who were trained on halves of those that `attacked_groups` gives with `seed`.
+    mirrored : bool
+        Whether generators were shown mirrored images as well: copies are then also looked for in the mirror.
 
     Returns
     -------
@@ -116,7 +123,8 @@ def privacy_audit(
     """
     groups = attacked_groups(real, selection, seed)
     rng = np.random.default_rng([seed, 1])
-    samples = audited_samples(synthetic, real, selection, groups, rng)
+    moves = MIRRORED if mirrored else SHIFTS
+    samples = audited_samples(synthetic, real, selection, groups, moves, rng)
     attacks = _Attacks(selection, groups, statistics, rng)
     rows: list[Row] = []
     arrays: Arrays = {}
@@ -124,8 +132,8 @@ def privacy_audit(
     verifying, known = _verifier(real, selection, groups, statistics, next(judge.parameters()).device, seed)
     rows += known
     for space in (judged, pixels, *verifying):
-        candidates = Candidates(space, real, groups)
-        shadowed = _shadow_scores(candidates, real, groups, shadows or {}, rng)
+        candidates = Candidates(space, real, groups, moves)
+        shadowed = _shadow_scores(candidates, real, groups, shadows or {}, moves, rng)
         for sample in samples:
             common = {"source": sample.source, "features": space.name, "role": sample.role}
             found = dict(candidates.attack(space_vectors(space, sample.images), rng))
@@ -136,7 +144,7 @@ def privacy_audit(
                 if sample.role == "value":
                     rows += [{**common, **row} for row in attacks.control(name, scores)]
     training = selection.loc[selection["side"] == "train", ["row", "patient_id"]]
-    search = CopySearch(pixels, real, training["row"].to_numpy())
+    search = CopySearch(pixels, real, training["row"].to_numpy(), moves)
     for sample in samples:
         common = {"source": sample.source, "role": sample.role}
         copies = search.closest(sample, rng)
@@ -171,12 +179,13 @@ def _shadow_scores(
     real: ImageStore,
     groups: Groups,
     shadows: Mapping[str, Sequence[Shadow]],
+    moves: Moves,
     rng: np.random.Generator,
 ) -> dict[str, ShadowScores]:
     """Score candidates under each family's shadows, and under such as replay, for the controls."""
     scores = {family: shadow_scores(candidates, groups.candidates, own) for family, own in shadows.items()}
     for own in list(shadows.values())[:1]:  # all families' shadows know the same patients
-        replaying = replaying_shadows(real, groups, own, rng)
+        replaying = replaying_shadows(real, groups, own, moves, rng)
         scores[REAL] = shadow_scores(candidates, groups.candidates, replaying)
     return scores
 

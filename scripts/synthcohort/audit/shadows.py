@@ -12,17 +12,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.audit.membership import Candidates, Groups, replay, space_vectors
+from synthcohort.audit.membership import Candidates, Groups, Moves, replay, space_vectors
 from synthcohort.audit.neighbours import Rows
-from synthcohort.core.store import Images, ImageStore
+from synthcohort.core.store import ImageStore
 from synthcohort.measures.attacks import Flags, Scores
 from synthcohort.measures.fidelity import patient_groups
+from synthcohort.measures.neighbours import Readable
 
 
 class Shadow(NamedTuple):
     """A shadow generator's synthetic images, and the rows of the cohort's store that it was trained on."""
 
-    images: Images
+    images: Readable
     training: Rows
 
 
@@ -70,13 +71,13 @@ def shadow_selections(selection: pd.DataFrame, groups: Groups, count: int, seed:
 
 
 def replaying_shadows(
-    real: ImageStore, groups: Groups, shadows: Iterable[Shadow], rng: np.random.Generator
+    real: ImageStore, groups: Groups, shadows: Iterable[Shadow], moves: Moves, rng: np.random.Generator
 ) -> Iterator[Shadow]:
     """Give each shadow's counterpart that replays its training images, as the controls' generators do."""
     for shadow in shadows:
         known = np.isin(shadow.training, groups.candidates)
         others = rng.permutation(shadow.training[~known])[: len(groups.members)]
-        yield Shadow(replay(real.images, np.concatenate([shadow.training[known], others]), rng), shadow.training)
+        yield Shadow(replay(real.images, np.concatenate([shadow.training[known], others]), moves, rng), shadow.training)
 
 
 def shadow_scores(candidates: Candidates, rows: Rows, shadows: Iterable[Shadow]) -> ShadowScores:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, normalize
 
 from synthcohort.audit.judge import noised
-from synthcohort.audit.membership import MOVES, move
+from synthcohort.audit.membership import SHIFTS, move
 from synthcohort.audit.neighbours import Rows, Space
 from synthcohort.audit.privacy_vocabulary import VERIFIER
 from synthcohort.classify.networks import Network, build_network, to_input
@@ -184,7 +184,7 @@ def verification_auroc(
 
 
 def _changed(images: Images, rng: np.random.Generator) -> Images:
-    """Move each image by one of `MOVES`, and add noise of up to 8 grey levels."""
-    drawn = rng.integers(len(MOVES), size=len(images))
-    moved = np.stack([move(image[None], *MOVES[number])[0] for image, number in zip(images, drawn, strict=True)])
+    """Move each image by one of `SHIFTS`, and add noise of up to 8 grey levels."""
+    drawn = rng.integers(len(SHIFTS), size=len(images))
+    moved = np.stack([move(image[None], *SHIFTS[number])[0] for image, number in zip(images, drawn, strict=True)])
     return noised(moved, float(rng.uniform(0, 8)), rng)

@@ -21,7 +21,7 @@ class JoinedStore:
     Attributes
     ----------
     images : JoinedStore
-        Itself: ``images[rows]`` gives uint8 ``[n, C, H, W]``, as the array of an ImageStore does.
+        Itself: ``images[rows]``, also with a slice, gives uint8 ``[n, C, H, W]``, as the array of an ImageStore does.
     labels : numpy.ndarray
         float32 ``[N, findings]``.
     info : StoreInfo
@@ -57,10 +57,16 @@ class JoinedStore:
         """Every row."""
         return np.arange(len(self))
 
-    def __getitem__(self, positions: NDArray[np.int64]) -> Images:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``[N, C, H, W]``."""
+        return len(self), *self._parts[0][0].images.shape[1:]
+
+    def __getitem__(self, positions: NDArray[np.int64] | slice) -> Images:
+        if isinstance(positions, slice):
+            positions = self.all_rows[positions]
         part = np.searchsorted(self._ends, positions, side="right")
-        shape = self._parts[0][0].images.shape[1:]
-        images = np.empty((len(positions), *shape), np.uint8)
+        images = np.empty((len(positions), *self.shape[1:]), np.uint8)
         for number, (store, rows) in enumerate(self._parts):
             here = np.flatnonzero(part == number)
             begin = self._ends[number] - len(rows)

@@ -120,7 +120,7 @@ def train_generator(
     if material.before is not None:
         training.inherit(*material.before)
     features = material.features if training.steered else None
-    watch = Watch(training.data, valid, features, rule, seed) if ranks.first else None
+    watch = Watch(training.data, valid, features, rule, seed, settings.horizontal_flip) if ranks.first else None
     if secret:
         digest = value_digest([digest, hashlib.sha256(secret).hexdigest()])
     with termination_request() as request, RunFolder(folder / "run", digest) if ranks.first else nullcontext() as run:

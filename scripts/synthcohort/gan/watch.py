@@ -60,12 +60,20 @@ class Watch:
         The config's.
     seed : int
         Chooses labels and noise, the same at every look.
+    mirrored : bool
+        Whether the generator is shown mirrored images as well: copies are then also looked for in the mirror.
     """
 
     def __init__(
-        self, train: TrainingImages, valid: TrainingImages, features: Features | None, rule: StopRule, seed: int
+        self,
+        train: TrainingImages,
+        valid: TrainingImages,
+        features: Features | None,
+        rule: StopRule,
+        seed: int,
+        mirrored: bool = False,
     ) -> None:
-        self.train, self.valid, self.features = train, valid, features
+        self.train, self.valid, self.features, self.mirrored = train, valid, features, mirrored
         self.reference: NDArray[np.float32] | None = None
         count = COPY_SAMPLES
         if features is not None:
@@ -88,7 +96,7 @@ class Watch:
     def look(self, generator: nn.Module) -> Evaluation:
         """Draw samples and compare them."""
         samples = torch.from_numpy(np.concatenate(list(sample_images(generator, self.labels, self.seed))))
-        copied = self._copied(_pixels(float_images(samples[:COPY_SAMPLES]), self.copy_side))
+        copied = self._copied(float_images(samples[:COPY_SAMPLES]))
         if self.features is None or self.reference is None:
             return Evaluation("", float("nan"), copied)
         device = next(generator.parameters()).device
@@ -96,17 +104,24 @@ class Watch:
         measure = frechet_distance if self.metric == "frechet_distance" else kernel_distance
         return Evaluation(self.metric, measure(vectors, self.reference), copied)
 
-    def _copied(self, samples: NDArray[np.float32]) -> float:
+    def _copied(self, samples: Tensor) -> float:
         """Share of samples much closer to a training image than to any held-out one, less the share the other way.
 
         Each comparison is with as many training images as there are held-out ones, so that a generator which knows
         neither is as often closer to the one as to the other; shares add up over the parts of the training images, and
         stand for the few images in no part too.
         """
-        held_out = nearest_distances(samples, self.held_out)
+        seen = [
+            _pixels(images, self.copy_side) for images in ([samples, samples.flip(3)] if self.mirrored else [samples])
+        ]
+
+        def nearest(images: NDArray[np.float32]) -> NDArray[np.float64]:
+            return np.min([nearest_distances(pixels, images) for pixels in seen], axis=0)
+
+        held_out = nearest(self.held_out)
         share = 0.0
         for part in self.parts:
-            distances = nearest_distances(samples, part)
+            distances = nearest(part)
             share += float((distances < COPY_RATIO * held_out).mean() - (held_out < COPY_RATIO * distances).mean())
         return share * len(self.train) / sum(map(len, self.parts))
 

@@ -1,5 +1,7 @@
 """Canaries: a mark that no patient has, planted in a few training images and searched for in synthetic ones."""
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +40,9 @@ def plant(images: Images, mark: Images) -> Images:
 
 
 def mark_correlations(images: Images, mark: Images) -> NDArray[np.float64]:
-    """Correlate images with the mark at its place, give or take `REACH` pixels; the best place and channel count.
+    """Correlate images with the mark at its place, give or take `REACH` pixels, also in the mirror.
+
+    The best place and channel count.
 
     Parameters
     ----------
@@ -57,9 +61,10 @@ def mark_correlations(images: Images, mark: Images) -> NDArray[np.float64]:
     pattern = mark.ravel() - mark.mean()
     pattern /= np.linalg.norm(pattern)
     best = np.full(len(images), -1.0)
-    for down in range(margin - REACH, margin + REACH + 1):
-        for right in range(margin - REACH, margin + REACH + 1):
-            patch = images[:, :, down : down + side, right : right + side].astype(np.float64)
+    places = range(margin - REACH, margin + REACH + 1)
+    for seen in (images, images[..., ::-1]):
+        for down, right in product(places, places):
+            patch = seen[:, :, down : down + side, right : right + side].astype(np.float64)
             patch = patch.reshape(*images.shape[:2], -1)
             patch -= patch.mean(axis=2, keepdims=True)
             lengths = np.linalg.norm(patch, axis=2)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,18 @@ Metric = Literal["euclidean", "cosine"]
 BLOCK_ELEMENTS = 2**22
 """Numbers handled at a time as float64, 32 MB: bounds memory however many queries and references there are."""
 BLOCK_ROWS = 1024
+
+
+class Readable(Protocol):
+    """What is read block by block: an array, which may be memory-mapped, or several stores as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``[m, ...]``."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
 
 
 class Neighbours(NamedTuple):
@@ -30,12 +42,12 @@ class Neighbours(NamedTuple):
     indices: NDArray[np.int64]
 
 
-def in_blocks(array: NDArray[Any], rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[Any]]:
-    """Read an array, which may be memory-mapped, block by block.
+def in_blocks(array: Readable, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[Any]]:
+    """Read an array block by block.
 
     Parameters
     ----------
-    array : numpy.ndarray
+    array : Readable
         ``[m, ...]``.
     rows : numpy.ndarray, optional
         int64: the rows that are meant, in this order; all of them if not given.
@@ -158,7 +170,7 @@ def median_interval(
     return percentile_interval(np.concatenate(medians), confidence)
 
 
-def _rows_per_block(array: NDArray[Any]) -> int:
+def _rows_per_block(array: Readable) -> int:
     return min(max(1, BLOCK_ELEMENTS // max(1, math.prod(array.shape[1:]))), BLOCK_ROWS)
 
 
