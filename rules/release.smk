@@ -56,6 +56,8 @@ rule release:
             mode="json", include={"modalities", "frontal_only"}
         ),
         label_policy=lambda wildcards: label_policy(plan, released(plan)["cohort"]),
+        statistics=study.statistics.model_dump(mode="json"),
+        copy_labels=study.protocol.copy_labels,
         seed=study.seed,
         version=versions.RELEASE,
     message:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from synthcohort.core.atomic import read_json
 from synthcohort.core.cohort_config import Ingest
+from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job
 from synthcohort.core.release_config import Release
 from synthcohort.core.seeds import derive_seed
@@ -26,6 +27,8 @@ def main(snakemake):
         {part: ImageStore(Path(given[part][0]).parent) for part in ("train", "valid")},
         read_json(generator),
         pd.read_parquet(given.metrics),
+        Statistics.model_validate(params.statistics),
+        params.copy_labels,
     )
     folder = Path(snakemake.output.manifest).parent
     build_bundle(folder, subject, generator.parent, derive_seed(params.seed, "release"))

@@ -21,6 +21,7 @@ from synthcohort.audit.privacy_vocabulary import (
 from synthcohort.audit.utility import METRIC_TYPES
 from synthcohort.core.atomic import write_json
 from synthcohort.core.cohort_config import Ingest
+from synthcohort.core.config import Statistics
 from synthcohort.core.release_config import Release
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.release.subject import SourceCohort, Subject
@@ -182,6 +183,9 @@ def subject(
     figures: pd.DataFrame | None = None,
     simulated: bool = False,
     counts: tuple[int, int] = (9, 3),
+    statistics: Statistics = Statistics(bootstrap=1000),  # noqa: B008 - frozen
+    copied_labels: bool = False,
+    combination_patients: int = 5,
     **changes: Any,
 ) -> Subject:
     """A cohort to release: noise, named and labelled like a sample."""
@@ -193,9 +197,10 @@ def subject(
     if modality == "CT":
         ingest["windows"] = [{"center": (low + high) / 2, "width": high - low} for low, high in windows]
     sizes = {"train": (80, 40), "valid": (10, 5), "test": (10, 6)}
-    source = SourceCohort(Ingest.model_validate(ingest), {"protocol": "corrected"}, info, sizes)
+    source = SourceCohort(Ingest.model_validate(ingest), {"protocol": "corrected"}, info, sizes, combination_patients)
     table = metrics() if figures is None else figures
-    return Subject(release(**changes), source, {"train": train, "valid": valid}, GENERATOR, table)
+    parts = {"train": train, "valid": valid}
+    return Subject(release(**changes), source, parts, GENERATOR, table, statistics, copied_labels)
 
 
 def generator_folder(folder: Path) -> Path:

@@ -246,6 +246,8 @@ def test_alarm_of_a_growth_is_that_of_its_last_stage() -> None:
     history = {"kimg": [10.0, 20.0], "copied": [0.5, 0.0], "stage": [8, 16]}
     run = made_up_run(history, kimg=20.0, family="prog-gan")
     assert (run.copied, run.began, run.alarm) == (0.0, None, False)
+    assert run.ever_copied, "the figure of samples over training shows the earlier stage, too"
+    assert not made_up_run({**history, "copied": [0.05, 0.0]}, kimg=20.0, family="prog-gan").ever_copied
 
 
 def test_report_shows_the_alarm_on_top_in_the_table_and_in_the_limits(tmp_path: Path) -> None:
@@ -256,8 +258,10 @@ def test_report_shows_the_alarm_on_top_in_the_table_and_in_the_limits(tmp_path: 
         real.info, made_up.index(), real.records, made_up.split(real.records), made_up.experiments("head-phantom")
     )
 
-    def inputs(copied: float, internal: bool = True) -> ReportInputs:
-        run = made_up_run(made_up.history(copied=copied).to_dict("list"))
+    def inputs(copied: float, internal: bool = True, earlier: float = 0.0) -> ReportInputs:
+        history = made_up.history(copied=copied)
+        first = history.iloc[:1].assign(stage=8, copied=earlier)
+        run = made_up_run(pd.concat([first, history.assign(stage=16)]).to_dict("list"))
         metrics = made_up.metrics()
         return ReportInputs(
             study=made_up.study(),
@@ -280,3 +284,4 @@ def test_report_shows_the_alarm_on_top_in_the_table_and_in_the_limits(tmp_path: 
     # The page to be shared shows synthetic images, but not those of a generator that copies.
     assert "data:image/png" in build_report(inputs(0.04, internal=False))
     assert "data:image/png" not in build_report(inputs(0.25, internal=False))
+    assert "data:image/png" not in build_report(inputs(0.04, internal=False, earlier=0.5))

@@ -92,6 +92,15 @@ def test_no_path_of_own_data_and_no_name_of_the_machine_is_on_record(results: Pa
         assert word.lower() not in text.lower()
 
 
+def test_the_reason_of_an_override_stays_in_the_bundle() -> None:
+    terms = {"cohort": "head-phantom", "experiment": "resolution-008", "source": "r3-gan", "creator": "Clinic"}
+    config = yaml.safe_load((ROOT / "studies/tiny.yaml").read_text())
+    config["release"] = {**terms, "license": "CC0-1.0", "override": "Professor Muster allowed it in his letter."}
+    shown = shown_config(load_study(config))
+    assert "Muster" not in str(shown)
+    assert load_study(shown).release.override, "still a release that needs one"
+
+
 def test_verify_names_a_changed_and_a_missing_file(results: Path, capsys) -> None:
     assert main(["verify", str(results)]) == 0
     assert "5 files match." in capsys.readouterr().out
@@ -118,6 +127,36 @@ def test_a_crate_is_not_packed_with_a_file_that_was_changed(results: Path, tmp_p
     with pytest.raises(UserError, match=r"tables/resolution\.csv is not the file that provenance\.json knows"):
         write_crate(tmp_path / "crate.zip", results, given, ROOT)
     assert not (tmp_path / "crate.zip").exists()
+
+
+def test_an_unpacked_crate_is_checked_whole(results: Path, tmp_path: Path, capsys) -> None:
+    write_crate(tmp_path / "crate.zip", results, [str(results / "tables/resolution.csv")], ROOT)
+    folder = tmp_path / "crate"
+    shutil.unpack_archive(tmp_path / "crate.zip", folder)
+    assert main(["verify", str(folder)]) == 0
+    for name in ("config.yaml", LOCK, "README.md", "workflow/Snakefile"):
+        (folder / name).write_text((folder / name).read_text() + "\n# changed\n")
+    (folder / "workflow/rules/gan.smk").unlink()
+    (folder / "tables/more.csv").write_text("a\n")
+    capsys.readouterr()
+    assert main(["verify", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert f"4 differ from the record: README.md, config.yaml, {LOCK}, workflow/Snakefile." in said
+    assert "1 are missing: workflow/rules/gan.smk. 1 are not on record: tables/more.csv." in said
+
+
+def test_an_empty_folder_is_not_verified(results: Path, tmp_path: Path, capsys) -> None:
+    assert main(["verify", str(tmp_path / "nowhere"), "--against", str(results / PROVENANCE)]) == 1
+    assert "there is none of the 2 files on record" in capsys.readouterr().err
+
+
+def test_a_crate_is_not_packed_with_another_lock(results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "rules", root / "rules")
+    shutil.copy(ROOT / "Snakefile", root)
+    (root / LOCK).write_text((ROOT / LOCK).read_text() + "another==1\n")
+    with pytest.raises(UserError, match=r"requirements\.lock is not the one"):
+        write_crate(tmp_path / "crate.zip", results, [str(results / "tables/resolution.csv")], root)
 
 
 def test_another_run_is_compared_by_what_repeats_byte_for_byte(results: Path, tmp_path: Path) -> None:

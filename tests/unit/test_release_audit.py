@@ -11,7 +11,7 @@ from synthcohort.audit.privacy_vocabulary import DISCRIMINATOR
 from synthcohort.classify.networks import build_network
 from synthcohort.core.config import Statistics
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
-from synthcohort.release.gate import check_gate
+from synthcohort.release.gate import check_figures
 
 SIDES = {"train": 1050, "valid": 200, "test": 1050}
 FINDINGS = ("f0", "f1")
@@ -49,11 +49,11 @@ def metrics(tmp_path_factory):
 
 
 def test_a_generator_that_draws_afresh_passes(metrics):
-    assert check_gate(metrics, release()) == []
+    assert check_figures(metrics, release()) == []
 
 
 def test_a_generator_that_copies_does_not(metrics):
-    found = check_gate(metrics, release(source="cpd-gan"))
+    found = check_figures(metrics, release(source="cpd-gan"))
     for space in ("in pixels", "in the judge’s features"):
         for unit in ("images", "patients"):
             own = [line for line in found if line.startswith(f"closest record {space}, {unit}: ")]
@@ -66,6 +66,6 @@ def test_it_takes_1000_non_members(metrics):
     """The same audit of fewer patients: what an audit cannot resolve closes the gate."""
     few = metrics.copy()
     few.loc[few["parameter"].str.endswith("/0.01"), ["value", "ci_low", "ci_high"]] = np.nan
-    found = check_gate(few, release())
+    found = check_figures(few, release())
     assert len(found) == 12  # five attacks on samples and the discriminator's, on images and on patients
     assert all("at 1% false positives is not resolvable with n = 10" in line for line in found)

@@ -3,6 +3,7 @@
 import base64
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from synthcohort.cohort.datasets.registry import read_dataset
 from synthcohort.cohort.labels import mark_normal
 from synthcohort.core.atomic import file_digest, write_json
 from synthcohort.core.cohort_config import Cohort
+from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import Finding, ImageStore
 from synthcohort.dicom.index import index_folder
@@ -165,7 +167,7 @@ def test_no_identifier_of_a_patient_leaves(tmp_path):
     table, real = ingest(cohort, tmp_path / "work", 16)
     sides = ["train", "valid", "test"]
     selection = pd.DataFrame({"row": real.all_rows, "patient_id": real.records["patient_id"], "side": "train"})
-    selection.to_parquet(tmp_path / "selection.parquet")
+    selection.assign(combination=0).to_parquet(tmp_path / "selection.parquet")
     source = SourceCohort.read(
         cohort.ingest, {"dataset": "generic"}, real.folder / "store.json", tmp_path / "selection.parquet"
     )
@@ -174,7 +176,7 @@ def test_no_identifier_of_a_patient_leaves(tmp_path):
         part: synthetic_store(tmp_path / part, "CT", 16, 3, first, like=real.info)
         for part, first in zip(sides[:2], (1, 4), strict=True)
     }
-    chosen = Subject(release(), source, parts, GENERATOR, metrics())
+    chosen = Subject(release(), source, parts, GENERATOR, metrics(), Statistics(), False)
     build_bundle(tmp_path / "bundle", chosen, tmp_path, SEED)
     everything = b"".join(contents(tmp_path / "bundle").values())
     hidden = {*planted, *real.records["patient_id"], *table["file_id"], str(tmp_path), "ZQ"}
@@ -294,15 +296,17 @@ def test_only_what_a_generator_drew_can_be_released(tmp_path):
     real.info = train.info.model_copy(update={"policy": {"square": "padded"}})
     for parts, terms in (({"train": real}, chosen.release), (chosen.parts, release(source="cpd-gan"))):
         with pytest.raises(UserError, match="the store of part 'train' does not hold images drawn by"):
-            Subject(terms, chosen.source, parts, chosen.generator, chosen.metrics)
+            replace(chosen, release=terms, parts=parts)
     with pytest.raises(UserError, match="the store of part 'train' is of another cohort"):
-        Subject(release(cohort="other"), chosen.source, chosen.parts, chosen.generator, chosen.metrics)
+        replace(chosen, release=release(cohort="other"))
 
 
 def test_sizes_of_the_source_are_counted_in_the_selection(tmp_path):
     chosen = subject(tmp_path / "stores")
-    selection = {"row": range(5), "patient_id": list("aabcd"), "side": ["train", "train", "train", "valid", "test"]}
+    sides = ["train", "train", "train", "valid", "test"]
+    selection = {"row": range(5), "patient_id": list("aabcd"), "side": sides, "combination": [0, 0, 0, 1, 1]}
     pd.DataFrame(selection).to_parquet(tmp_path / "selection.parquet")
     store = chosen.parts["train"].folder / "store.json"
     source = SourceCohort.read(chosen.source.ingest, {}, store, tmp_path / "selection.parquet")
     assert source.sizes == {"train": (3, 2), "valid": (1, 1), "test": (1, 1)}
+    assert source.combination_patients == 2, "three images, of two patients; others than training patients do not count"

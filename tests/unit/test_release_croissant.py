@@ -10,6 +10,7 @@ from PIL import Image
 
 from release_cases import FINDINGS, SEED, subject
 from synthcohort.release.bundle import build_bundle
+from synthcohort.release.croissant import croissant_record
 
 mlcroissant = pytest.importorskip("mlcroissant")
 
@@ -51,3 +52,11 @@ def test_mlcroissant_loads_images_with_their_labels(bundle):
         content = record["images/image"]
         picture = content if isinstance(content, Image.Image) else Image.open(io.BytesIO(content))
         np.testing.assert_array_equal(np.asarray(picture.convert("L")), images[table.index.get_loc(name)])
+
+
+def test_the_record_says_whose_labels_the_images_have(bundle, tmp_path):
+    stated = json.loads((bundle[0] / "croissant.json").read_text())["rai:personalSensitiveInformation"]
+    assert "no row of labels is a patient's" in stated
+    copied = subject(tmp_path / "others", copied_labels=True, override="The head of the data office decided so.")
+    record = croissant_record(copied, [], "0" * 64, [])
+    assert "each image has the labels of one patient" in record["rai:personalSensitiveInformation"]

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from release_cases import JUDGE, change, figure, metrics, release, rows_of
+from release_cases import JUDGE, change, figure, metrics, release, rows_of, subject
 from synthcohort.audit.privacy_vocabulary import attack_parameter, split_attack_parameter
+from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.release_config import Gate
-from synthcohort.release.gate import check_gate, loosened, pass_gate
+from synthcohort.release.gate import check_figures, check_gate, loosened, pass_gate
 
 REASON = "The head of the data office decided so on 2026-01-02."
 RATE = "true positive rate at 1% false positives"
@@ -22,12 +23,32 @@ IMAGES, PATIENTS = "closest record in pixels, images", "closest record in pixels
 
 
 def failures(table, **gate):
-    return check_gate(table, release(gate=gate))
+    return check_figures(table, release(gate=gate))
 
 
-def test_figures_in_order_pass():
+def test_figures_in_order_pass(tmp_path):
     assert failures(metrics()) == []
-    assert pass_gate(metrics(), release()) == []
+    assert pass_gate(subject(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("study", "sentence"),
+    [
+        ({"statistics": Statistics(confidence=0.501)}, "the audit's intervals have a confidence of 0.501, not of 0.95"),
+        # The true positive rate is judged by the lower end, which a wider interval moves down.
+        ({"statistics": Statistics(confidence=0.999)}, "the audit's intervals have a confidence of 0.999, not of 0.95"),
+        ({"statistics": Statistics(bootstrap=999)}, "the audit's intervals are of 999 resamples, fewer than 1000"),
+        (
+            {"copied_labels": True},
+            "the synthetic images have the labels of patients, one for one (protocol.copy_labels)",
+        ),
+        ({"combination_patients": 4}, "a label combination is that of 4 training patients, fewer than 5"),
+    ],
+)
+def test_the_study_itself_can_close_the_gate(tmp_path, study, sentence):
+    assert check_gate(subject(tmp_path / "a", **study)) == [sentence]
+    with pytest.raises(UserError, match="may not leave"):
+        pass_gate(subject(tmp_path / "b", **study))
 
 
 @pytest.mark.parametrize("attack", ["closest_record", "discriminator"])
@@ -40,7 +61,7 @@ def test_a_parameter_is_taken_apart_as_it_was_made(attack, unit, control, rate):
 
 
 def test_the_thresholds_are_those_that_were_agreed_on():
-    assert Gate().model_dump() == {"attack_auroc": 0.6, "attack_tpr": 0.02}
+    assert Gate().model_dump() == {"attack_auroc": 0.6, "attack_tpr": 0.02, "combination_patients": 5}
 
 
 def test_the_ends_of_intervals_decide_and_not_the_values():
@@ -106,7 +127,7 @@ def test_without_an_audit_nothing_leaves():
     assert failures(table[~table["metric"].str.startswith("attack")]) == nothing
     # The figures of another run are no excuse, nor are the controls alone.
     assert failures(table.assign(replicate="r1")) == nothing
-    assert check_gate(table, release(source="cpd-gan")) == nothing
+    assert check_figures(table, release(source="cpd-gan")) == nothing
     assert failures(table[table["role"] != "value"]) == nothing
 
 
@@ -157,23 +178,21 @@ def test_the_discriminator_has_no_replayed_images_but_halves():
 
 
 def test_a_canary_closes_the_gate():
-    for found, expected in (
-        (0.0, []),
-        (2.0, ["2 of the synthetic images show a planted canary"]),
-        (np.nan, ["canaries were planted, and it is not known how many the synthetic images show"]),
-    ):
+    for found, known in ((0.0, "0"), (2.0, "2"), (np.nan, "it is not known how many")):
         table = metrics()
         table.loc[len(table)] = figure("canaries_found", found, np.nan, np.nan)
         # A canary in the control that replays training images is as it should be.
         table.loc[len(table)] = figure("canaries_found", 5, np.nan, np.nan, role="positive_control")
-        assert failures(table) == expected
+        assert failures(table) == [
+            f"canaries were planted, to test the audit, and {known} of the synthetic images show one"
+        ]
 
 
-def test_a_failed_gate_names_every_figure_and_the_run():
+def test_a_failed_gate_names_every_figure_and_the_run(tmp_path):
     table = change(metrics(), "closest_record/image", ci_high=0.7)
     table = change(table, "discriminator/patient", features="discriminator", ci_high=0.8)
     with pytest.raises(UserError, match=r"clinic resolution-016 r3-gan r0 may not leave.*0\.700, above 0\.6; .*0\.800"):
-        pass_gate(table, release())
+        pass_gate(subject(tmp_path, figures=table))
 
 
 @pytest.fixture
@@ -183,9 +202,9 @@ def log(caplog, monkeypatch):
         yield caplog
 
 
-def test_an_override_is_loud(log):
+def test_an_override_is_loud(log, tmp_path):
     table = change(metrics(), "closest_record/image", ci_high=0.7)
-    assert len(pass_gate(table, release(override=REASON))) == 1
+    assert len(pass_gate(subject(tmp_path, figures=table, override=REASON))) == 1
     assert REASON in log.text
     assert "0.700, above 0.6" in log.text
 
@@ -196,11 +215,13 @@ def test_an_override_needs_a_reason(reason):
         release(override=reason)
 
 
-def test_thresholds_are_config_and_looser_ones_are_loud(log):
+def test_thresholds_are_config_and_looser_ones_are_loud(log, tmp_path):
     table = change(metrics(), "closest_record/image", ci_high=0.62)
     assert len(failures(table)) == 1
-    assert loosened(Gate()) == loosened(Gate(attack_auroc=0.55, attack_tpr=0.01)) == []
-    assert pass_gate(table, release(gate={"attack_auroc": 0.65})) == []
+    assert loosened(Gate()) == loosened(Gate(attack_auroc=0.55, attack_tpr=0.01, combination_patients=9)) == []
+    assert pass_gate(subject(tmp_path / "a", figures=table, gate={"attack_auroc": 0.65})) == []
     assert "the gate is looser than its default: attack_auroc is 0.65, by default 0.6" in log.text
+    assert pass_gate(subject(tmp_path / "b", combination_patients=3, gate={"combination_patients": 2})) == []
+    assert "the gate is looser than its default: combination_patients is 2, by default 5" in log.text
     with pytest.raises(ValidationError):
         Gate(attack_auroc=0.4)

@@ -18,6 +18,9 @@ class Gate(Model):
     attack_tpr: float = Field(0.02, ge=0.01, le=1)
     """No attack's true positive rate at 1 % false positives may have an interval that begins above this; 0.01 is
     chance."""
+    combination_patients: int = Field(5, ge=1)
+    """Fewest training patients behind any label combination: the labels of an image drawn for one patient's combination
+    are that patient's."""
 
 
 class Release(Model):

@@ -57,7 +57,7 @@ def label_policy(plan: Plan, cohort: str) -> dict[str, str]:
         drawn = "drawn from a histogram of the training patients' label combinations, with noise"
     policy = {
         "protocol": protocol.name,
-        "smallest label combination": f"{config.minimum_combination} training images",
+        "smallest label combination": f"{config.minimum_combination} training images at least",
         "labels of synthetic images": "copies of the real images' labels" if protocol.copy_labels else drawn,
     }
     if config.data is not None:

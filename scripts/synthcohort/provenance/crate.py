@@ -43,12 +43,14 @@ def write_crate(path: str | Path, folder: str | Path, results: Sequence[str], ro
     Raises
     ------
     UserError
-        When a file is not the one that provenance.json knows.
+        When a file, or the lock, is not the one that provenance.json knows.
     """
     folder, root = Path(folder), Path(root)
     record = read_provenance(folder / PROVENANCE)
     parts = {Path(result).relative_to(folder).as_posix(): Path(result) for result in results}
     _check(parts, record)
+    if file_digest(root / LOCK) != record.environment.lock_sha256:
+        raise UserError(f"{LOCK} is not the one that {PROVENANCE} knows; check out the commit that ran the study.")
     with tempfile.TemporaryDirectory() as made:
         texts = {CONFIG: yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True), README: _readme(record)}
         for name, text in texts.items():

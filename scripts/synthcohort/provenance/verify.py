@@ -21,11 +21,18 @@ class Checked:
     matching: list[str]
     changed: list[str]
     missing: list[str]
+    unknown: list[str]
+    """Only of an unpacked crate, which lists all that is in it."""
 
     def __str__(self) -> str:
         """Say it in a sentence or two, naming at most twenty files of a kind."""
         said = [f"{len(self.matching)} files match."]
-        for word, paths in (("differ from the record", self.changed), ("are missing", self.missing)):
+        kinds = {
+            "differ from the record": self.changed,
+            "are missing": self.missing,
+            "are not on record": self.unknown,
+        }
+        for word, paths in kinds.items():
             if paths:
                 more = f" and {len(paths) - 20} more" if len(paths) > 20 else ""
                 said.append(f"{len(paths)} {word}: {', '.join(paths[:20])}{more}.")
@@ -38,7 +45,7 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
     Parameters
     ----------
     folder : str or Path
-        ``results/STUDY``, or an unpacked crate, of which only the parts that it lists are asked for.
+        ``results/STUDY``, or an unpacked crate, of which the parts that it lists are asked for, and nothing else.
     against : str or Path, optional
         provenance.json of another run, for example a colleague's: then tables, weights and images are compared, which
         repeat byte for byte.
@@ -46,19 +53,31 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
     Raises
     ------
     UserError
-        When there is no readable provenance.json.
+        When there is no readable provenance.json, or none of the files that it names.
     """
     folder = Path(folder)
     record = read_provenance(against or folder / PROVENANCE)
     expected = record.digests
     if against is not None:
         expected = {path: digest for path, digest in expected.items() if _repeats(Path(path))}
-    if (folder / CRATE_METADATA).is_file():
-        parts = {entity["@id"] for entity in read_json(folder / CRATE_METADATA)["@graph"]}
-        expected = {path: digest for path, digest in expected.items() if path in parts}
+    unknown: set[str] = set()
+    if against is None and (folder / CRATE_METADATA).is_file():
+        parts = {
+            entity["@id"]: entity["sha256"]
+            for entity in read_json(folder / CRATE_METADATA)["@graph"]
+            if "sha256" in entity
+        }
+        expected = parts | {path: digest for path, digest in expected.items() if path in parts}
+        files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        unknown = set(files) - set(parts) - {CRATE_METADATA}
     there = {path: digest for path, digest in expected.items() if (folder / path).is_file()}
+    if not there:
+        raise UserError(
+            f"{folder}: there is none of the {len(expected)} files on record; name the study's folder."
+        )
     matching = {path for path, digest in there.items() if file_digest(folder / path) == digest}
-    return Checked(sorted(matching), sorted(set(there) - matching), sorted(set(expected) - set(there)))
+    changed, missing = set(there) - matching, set(expected) - set(there)
+    return Checked(sorted(matching), sorted(changed), sorted(missing), sorted(unknown))
 
 
 def _repeats(path: Path) -> bool:
@@ -66,7 +85,7 @@ def _repeats(path: Path) -> bool:
 
 
 def verify(folder: str | Path, against: str | Path | None = None) -> Checked:
-    """Do as `check_results`, and raise where a file differs or is missing.
+    """Do as `check_results`, and raise where a file differs, is missing or does not belong there.
 
     Raises
     ------
@@ -74,7 +93,7 @@ def verify(folder: str | Path, against: str | Path | None = None) -> Checked:
         Naming the files.
     """
     checked = check_results(folder, against)
-    if checked.changed or checked.missing:
+    if checked.changed or checked.missing or checked.unknown:
         hint = "Another config, code, lock, number of threads or kind of processor gives other bytes."
         if against is None:
             hint = "Restore them from a copy, or delete them and run the study again."

@@ -94,7 +94,7 @@ def build_bundle(folder: str | Path, subject: Subject, generator: str | Path, se
         those that drew the images.
     """
     clear(folder)
-    failures = pass_gate(subject.metrics, subject.release)
+    failures = pass_gate(subject)
     bundle = Bundle(Path(folder))
     if subject.release.weights:
         _weights(bundle, Path(generator), subject.info.policy["generator"])

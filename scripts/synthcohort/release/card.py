@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from synthcohort import __version__
 from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN, guarantee_text
 from synthcohort.release import card_tables
-from synthcohort.release.gate import loosened
+from synthcohort.release.gate import CONFIDENCE, RESAMPLES, loosened
 from synthcohort.release.objects import choose_modality
 from synthcohort.release.subject import Subject
 
@@ -64,6 +64,9 @@ def write_card(subject: Subject, failures: list[str]) -> str:
         loosened=loosened(release.gate),
         caught=CAUGHT,
         margin=CHANCE_MARGIN,
+        statistics=subject.statistics,
+        needed_confidence=CONFIDENCE,
+        needed_resamples=RESAMPLES,
         software=__version__,
     )
 

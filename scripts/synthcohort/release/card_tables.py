@@ -59,7 +59,8 @@ def policy_table(subject: Subject) -> str:
     """How pixels and labels of the source cohort were treated."""
     pixels = {key.replace("_", " "): _text(value) for key, value in subject.source.info.policy.items()}
     pixels.pop("version", None)
-    return markdown_table(["What", "How"], [*pixels.items(), *subject.source.label_policy.items()])
+    rarest = {"rarest label combination": f"that of {subject.source.combination_patients} training patients"}
+    return markdown_table(["What", "How"], [*pixels.items(), *subject.source.label_policy.items(), *rarest.items()])
 
 
 def findings_table(subject: Subject) -> str:

@@ -80,7 +80,7 @@ def croissant_record(subject: Subject, texts: list[str], labels_digest: str, fai
         "isLiveDataset": False,
         "citeAs": f"{release.creator}: {title(subject)}, version {release.version}",
         "rai:dataCollection": f"Drawn by a {release.source} generator; no person was imaged.",
-        "rai:personalSensitiveInformation": "None by construction; README.md reports how membership attacks fared.",
+        "rai:personalSensitiveInformation": _personal(subject),
         "rai:dataUseCases": "Development, teaching and tests of software; not for clinical use.",
         "distribution": [
             {
@@ -130,6 +130,15 @@ def _description(subject: Subject, failures: list[str]) -> str:
     if failures:
         text += f" WARNING: the privacy gate failed ({'; '.join(failures)}) and was overridden: {release.override}"
     return text
+
+
+def _personal(subject: Subject) -> str:
+    """Say what of patients is in a bundle: README.md says how membership attacks fared."""
+    labels = "each image has the labels of one patient" if subject.copied_labels else "no row of labels is a patient's"
+    return (
+        f"No image is a patient's, and {labels}. Images of a generator can still give away whom it learnt from; "
+        "README.md reports how membership attacks fared."
+    )
 
 
 def _file_set(name: str, description: str, media_type: str, pattern: str) -> dict[str, Any]:

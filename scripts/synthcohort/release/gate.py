@@ -26,6 +26,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.experiment import REAL
 from synthcohort.core.progress import logger
 from synthcohort.core.release_config import Gate, Release
+from synthcohort.release.subject import Subject
 
 AUROC, RATE_METRIC = "attack_auroc", "attack_tpr"
 RATE = "0.01"
@@ -39,6 +40,8 @@ ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO, SHADOWS)
 """Attacks that look at images alone, so that they can be tried on replayed ones, too."""
 EXPECTED = (*FIND_COPIES, DENSITY_RATIO, DISCRIMINATOR)
 """Attacks that every audit makes; others count where they were made."""
+CONFIDENCE, RESAMPLES = 0.95, 1000
+"""Of intervals that can open the gate: with another confidence, or few resamples, their ends can be moved at will."""
 
 
 def run_rows(metrics: pd.DataFrame, release: Release, source: str | None = None) -> pd.DataFrame:
@@ -84,8 +87,24 @@ def find(figures: pd.DataFrame, metric: str, role: str = VALUE, control: str = "
     return figures[np.logical_and.reduce([figures[column] == value for column, value in wanted.items()])]
 
 
-def check_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
-    """Say in plain sentences what keeps a synthetic cohort from leaving.
+def check_gate(subject: Subject) -> list[str]:
+    """Say in plain sentences what keeps a synthetic cohort from leaving: its study, or what was measured of it.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is to leave.
+
+    Returns
+    -------
+    list of str
+        Empty where the cohort may leave.
+    """
+    return [*_study(subject), *check_figures(subject.metrics, subject.release)]
+
+
+def check_figures(metrics: pd.DataFrame, release: Release) -> list[str]:
+    """Say in plain sentences which figures of the audit keep a synthetic cohort from leaving.
 
     Every attack counts, whomever it decides about, and the end of its interval decides, not its value. A figure that is
     missing, or has no interval, fails. So do controls that are out of order, as the audit itself defines it: attacks
@@ -102,7 +121,7 @@ def check_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
     Returns
     -------
     list of str
-        Empty where the cohort may leave.
+        Empty where none does.
     """
     rows, canaries = attack_rows(metrics, release), _canaries(run_rows(metrics, release))
     if not ((rows["role"] == VALUE) & (rows["metric"] == AUROC)).any():
@@ -116,19 +135,17 @@ def loosened(gate: Gate) -> list[str]:
     return [
         f"{key} is {value:g}, by default {default[key]:g}"
         for key, value in gate.model_dump().items()
-        if value > default[key]
+        if (value < default[key] if key == "combination_patients" else value > default[key])
     ]
 
 
-def pass_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
+def pass_gate(subject: Subject) -> list[str]:
     """Stop where the gate fails and the config gives no reason to go on all the same.
 
     Parameters
     ----------
-    metrics : pandas.DataFrame
-        metrics.parquet.
-    release : Release
-        What is to leave, and the thresholds.
+    subject : Subject
+        What is to leave.
 
     Returns
     -------
@@ -140,7 +157,7 @@ def pass_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
     UserError
         Naming every figure that fails.
     """
-    failures = check_gate(metrics, release)
+    release, failures = subject.release, check_gate(subject)
     run = f"{release.cohort} {release.experiment} {release.source} {release.replicate}"
     for sentence in loosened(release.gate):
         logger.warning("release: the gate is looser than its default: %s", sentence)
@@ -153,6 +170,22 @@ def pass_gate(metrics: pd.DataFrame, release: Release) -> list[str]:
         logger.warning("release: the gate fails for %s: %s", run, "; ".join(failures))
         logger.warning("release: overridden by the config: %s", release.override)
     return failures
+
+
+def _study(subject: Subject) -> Iterator[str]:
+    """Name what no figure can make good."""
+    statistics, fewest = subject.statistics, subject.source.combination_patients
+    if statistics.confidence != CONFIDENCE:
+        yield f"the audit's intervals have a confidence of {statistics.confidence:g}, not of {CONFIDENCE:g}"
+    if statistics.bootstrap < RESAMPLES:
+        yield f"the audit's intervals are of {statistics.bootstrap} resamples, fewer than {RESAMPLES}"
+    if subject.copied_labels:
+        yield "the synthetic images have the labels of patients, one for one (protocol.copy_labels)"
+    if fewest < subject.release.gate.combination_patients:
+        yield (
+            f"a label combination is that of {fewest} training patients, fewer than "
+            f"{subject.release.gate.combination_patients}"
+        )
 
 
 def _missing(rows: pd.DataFrame) -> Iterator[str]:
@@ -207,10 +240,8 @@ def _blind(rows: pd.DataFrame) -> Iterator[str]:
 
 def _canaries(metrics: pd.DataFrame) -> Iterator[str]:
     for found in metrics.loc[(metrics["metric"] == CANARIES) & (metrics["role"] == VALUE), "value"]:
-        if np.isnan(found):
-            yield "canaries were planted, and it is not known how many the synthetic images show"
-        elif found > 0:
-            yield f"{found:g} of the synthetic images show a planted canary"
+        known = "it is not known how many" if np.isnan(found) else f"{found:g}"
+        yield f"canaries were planted, to test the audit, and {known} of the synthetic images show one"
 
 
 def _only(figures: pd.DataFrame, column: str = "value") -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from synthcohort.core.cohort_config import Ingest
+from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.release_config import Release
 from synthcohort.core.store import ImageStore, StoreInfo
@@ -29,22 +30,27 @@ class SourceCohort:
         Of its store at the released resolution.
     sizes : mapping of str to tuple of int
         Images and patients of each side of the experiment.
+    combination_patients : int
+        Training patients of the label combination that has the fewest.
     """
 
     ingest: Ingest
     label_policy: Mapping[str, str]
     info: StoreInfo
     sizes: Mapping[str, tuple[int, int]]
+    combination_patients: int
 
     @classmethod
     def read(
         cls, ingest: Ingest, label_policy: Mapping[str, str], store: str | Path, selection: str | Path
     ) -> "SourceCohort":
         """Read the sizes from the paths of a real ``store.json`` and of the experiment's ``selection.parquet``."""
-        table = pd.read_parquet(selection, columns=["patient_id", "side"])
+        table = pd.read_parquet(selection, columns=["patient_id", "side", "combination"])
+        training = table[table["side"] == "train"]
+        fewest = int(training.groupby("combination")["patient_id"].nunique().min())
         sides = {side: table.loc[table["side"] == side, "patient_id"] for side in SIDES}
         sizes = {side: (len(patients), patients.nunique()) for side, patients in sides.items()}
-        return cls(ingest, label_policy, StoreInfo.read(store), sizes)
+        return cls(ingest, label_policy, StoreInfo.read(store), sizes, fewest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,10 @@ class Subject:
         generator.json.
     metrics : pandas.DataFrame
         metrics.parquet.
+    statistics : Statistics
+        How the intervals in it were computed.
+    copied_labels : bool
+        Whether synthetic images have the labels of patients, one for one.
 
     Raises
     ------
@@ -75,6 +85,8 @@ class Subject:
     parts: Mapping[str, ImageStore]
     generator: Mapping[str, Any]
     metrics: pd.DataFrame
+    statistics: Statistics
+    copied_labels: bool
 
     def __post_init__(self) -> None:
         for part, store in self.parts.items():

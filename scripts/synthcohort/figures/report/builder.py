@@ -210,7 +210,7 @@ def _samples_figures(inputs: ReportInputs) -> list[Shown]:
     shown = []
     for key, stem in inputs.samples_figures.items():
         runs = [run for run in inputs.generators if (run.cohort, run.experiment, run.family) == key]
-        copies = any(run.began is not None for run in runs)
+        copies = any(run.ever_copied for run in runs)
         grows = any(len(run.card.get("stages", [])) > 1 for run in runs)
         if inputs.internal or not copies:
             shown.append(_show(stem, captions.samples_words(*key, simulated[key[0]], grows, copies), ".png"))

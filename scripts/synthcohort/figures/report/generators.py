@@ -82,6 +82,11 @@ class GeneratorRun:
         return float(alarms.iloc[0]) if len(alarms) else None
 
     @property
+    def ever_copied(self) -> bool:
+        """Whether any state, also of an earlier stage, copied enough for the alarm."""
+        return "copied" in self.history and bool((self.history["copied"] >= COPY_ALARM).any())
+
+    @property
     def alarm(self) -> bool:
         """Whether the memorisation alarm was raised before, or with, the state that was kept."""
         return self.began is not None and self.began <= self.card["kimg"] + SLACK
