@@ -4,6 +4,10 @@ CORES ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 PACKAGES := dicom3tools dcmtk orthanc orthanc-dicomweb chromium
+# Tests of the cluster profile start a SLURM of their own, only where they are asked for.
+ifeq ($(SYNTHCOHORT_TEST_SLURM),1)
+PACKAGES += slurm-wlm munge
+endif
 
 .PHONY: demo readers test lint bench config lock system-packages clean
 

@@ -122,6 +122,7 @@ rule number_figures:
         f"{RESULTS}/logs/number_figures.log",
     benchmark:
         f"{RESULTS}/benchmarks/number_figures/all.tsv"
+    priority: 1  # the longest of the figures: alone at the end it would leave cores idle
     conda:
         CONDA
     threads: 1

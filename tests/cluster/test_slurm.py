@@ -75,7 +75,7 @@ def half_done(slurm: Slurm, local: Workflow, tmp_path: Path) -> ClusterWorkflow:
 
 def start_training(workflow: ClusterWorkflow, *arguments: str) -> subprocess.Popen:
     """Start the generator's training through SLURM and wait until it has learnt something."""
-    process = workflow.start(*arguments, GENERATOR)
+    process = workflow.start(GENERATOR, *arguments)  # --set-resources takes all words that follow it
     log = workflow.folder / TRAINING_LOG
     wait_until(lambda: log.is_file() and "of 3.0 kimg" in log.read_text(), process)
     return process
@@ -135,7 +135,7 @@ def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
 
 
 def test_a_job_over_its_memory_asks_for_more(half_done: ClusterWorkflow, local: Workflow) -> None:
-    process = half_done.start("--set-resources", "train_generator:mem_mb=400 * attempt ** 2", GENERATOR)
+    process = half_done.start(GENERATOR, "--set-resources", "train_generator:mem_mb=400 * attempt ** 2")
     output = ends_in_the_same_bytes(process, half_done, local)
     assert "Trying to restart job" in output
     logs = (half_done.folder / ".snakemake/slurm_logs/rule_train_generator").rglob("*.log")

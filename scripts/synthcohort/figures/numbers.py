@@ -38,8 +38,9 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
     if findings is not None:
         rows = rows[rows["finding"].isin(findings)]
     count = rows[rows["replicate"] != POOLED].groupby(KEYS)["replicate"].nunique()
-    has_pooled = rows.groupby(KEYS)["replicate"].transform(lambda names: (names == POOLED).any()).astype(bool)
-    rows = rows[~has_pooled | (rows["replicate"] == POOLED)]
+    is_pooled = rows["replicate"] == POOLED
+    has_pooled = is_pooled.groupby([rows[key] for key in KEYS]).transform("any").astype(bool)
+    rows = rows[~has_pooled | is_pooled]
     pooled = rows.groupby(KEYS, sort=True).agg(
         value=("value", "mean"),
         ci_low=("ci_low", "min"),

@@ -108,7 +108,7 @@ def save_figure(figure: Figure, table: pd.DataFrame, path_stem: str | Path) -> N
     """
     stem = Path(path_stem)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not once per format
+    figure.set_layout_engine(None)  # laid out once, not once per format
     for kind, metadata in UNDATED.items():
         with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)

@@ -1,6 +1,7 @@
 """How alike attribution maps are, and how far they lie on lesions."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from synthcohort.measures.auroc import auroc
@@ -22,9 +23,7 @@ def rank_correlations(first: NDArray, second: NDArray) -> NDArray[np.float64]:
     ndarray, shape (n,)
         float64 in [-1, 1]; NaN where a map is the same everywhere, as it has no order.
     """
-    from scipy.stats import rankdata  # takes a second to import, and figures, which import this module, need none
-
-    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    ranks = [pd.DataFrame(maps.reshape(len(maps), -1)).rank(axis=1).to_numpy() for maps in (first, second)]
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
     product = np.einsum("ij,ij->i", *centred)
     norms = np.sqrt(np.prod([np.einsum("ij,ij->i", rank, rank) for rank in centred], axis=0))

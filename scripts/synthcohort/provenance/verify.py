@@ -72,9 +72,7 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
         unknown = set(files) - set(parts) - {CRATE_METADATA}
     there = {path: digest for path, digest in expected.items() if (folder / path).is_file()}
     if not there:
-        raise UserError(
-            f"{folder}: there is none of the {len(expected)} files on record; name the study's folder."
-        )
+        raise UserError(f"{folder}: there is none of the {len(expected)} files on record; name the study's folder.")
     matching = {path for path, digest in there.items() if file_digest(folder / path) == digest}
     changed, missing = set(there) - matching, set(expected) - set(there)
     return Checked(sorted(matching), sorted(changed), sorted(missing), sorted(unknown))
