@@ -8,8 +8,8 @@ from synthcohort.forecast.jobs import Job
 from synthcohort.forecast.sizes import Sizes
 
 DAY = 86_400.0
-HEADER_BYTES = 8e3
-"""Memory that the job `index` takes per file (rules/cohort.smk)."""
+HEADER_BYTES = 4e3
+"""Memory that the job `index` takes per file: 3 kB measured with one finding (docs/evidence/ingest-scale.csv)."""
 MEMORY = 8e9
 """What a job can have without asking for more than the rules do."""
 DISK = 10e12
