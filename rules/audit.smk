@@ -166,15 +166,15 @@ rule detection:
         real=lambda wildcards: files.store(
             wildcards.cohort, wildcards.experiment, COHORT, STORE
         ),
-        synthetic=expand(
-            f"{RUN}/synthetic/train/{{file}}", file=STORE, allow_missing=True
+        synthetic=lambda wildcards: files.samples(
+            f"{RUN}/synthetic/train", STORE, *wildcards
         ),
     output:
-        f"{RUN}/detection.parquet",
+        f"{EXPERIMENT}/detection-{{replicate}}.parquet",
     log:
-        f"{RESULTS}/logs/detection/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.log",
+        f"{RESULTS}/logs/detection/{{cohort}}-{{experiment}}-{{replicate}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/detection/{{cohort}}-{{experiment}}-{{source}}-{{replicate}}.tsv"
+        f"{RESULTS}/benchmarks/detection/{{cohort}}-{{experiment}}-{{replicate}}.tsv"
     conda:
         CONDA
     threads: study.threads
@@ -191,7 +191,7 @@ rule detection:
         device=study.device,
         version=versions.AUDIT,
     message:
-        "Telling {wildcards.source} samples of {wildcards.cohort} {wildcards.experiment} from real images"
+        "Telling samples of {wildcards.cohort} {wildcards.experiment} from real images"
     script:
         "../scripts/detection.py"
 
@@ -328,7 +328,9 @@ rule metrics:
         files.expand(f"{EXPERIMENT}/fidelity-{{replicate}}.parquet"),
         files.expand(f"{EXPERIMENT}/privacy-{{replicate}}.parquet"),
         files.expand_generators(f"{RUN}/neighbours.parquet", axis="resolution"),
-        files.expand_generators(f"{RUN}/detection.parquet", axis="resolution"),
+        files.expand_generators(
+            f"{EXPERIMENT}/detection-{{replicate}}.parquet", axis="resolution"
+        ),
         files.expand_generators(
             f"{EXPERIMENT}/attribution-{{replicate}}.parquet", axis="resolution"
         ),

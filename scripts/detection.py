@@ -17,18 +17,18 @@ from synthcohort.core.store import ImageStore
 
 
 def main(snakemake):
-    """Write the metrics of one sample, and of the controls."""
+    """Write the metrics of every family's sample in an experiment, and of the controls."""
     params = snakemake.params
-    cohort, experiment, source, replicate = snakemake.wildcards
-    real, synthetic = (ImageStore(Path(files[0]).parent) for files in (snakemake.input.real, snakemake.input.synthetic))
+    cohort, experiment, replicate = snakemake.wildcards
+    folders = dict.fromkeys(Path(path).parent for path in snakemake.input.synthetic)
     try:
         metrics = detection_metrics(
-            experiment_keys(params.study, cohort, experiment, source=source, replicate=replicate),
-            synthetic,
-            real,
+            experiment_keys(params.study, cohort, experiment, replicate=replicate),
+            {folder.parts[-4]: ImageStore(folder) for folder in folders},
+            ImageStore(Path(snakemake.input.real[0]).parent),
             pd.read_parquet(snakemake.input.selection),
             Statistics.model_validate(params.statistics),
-            derive_seed(params.seed, "detection", *snakemake.wildcards),
+            derive_seed(params.seed, "detection", cohort, experiment, replicate=replicate),
             prepare_device(params.device, params.threads),
         )
     except TooFewImagesError as error:

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 FINDINGS = ("f0", "f1")
 KEYS = {
     "study": "s", "cohort": "toy", "experiment": "resolution-016", "axis": "resolution", "level": "016",
-    "source": "r3-gan", "replicate": "r0",
+    "replicate": "r0",
 }  # fmt: skip
 STATISTICS = Statistics(bootstrap=300)
 SIDE = 8
@@ -106,9 +106,12 @@ def test_matching_keeps_to_the_given_rows_and_limit_and_counts_unknown_as_absent
 
 def test_metrics_of_the_same_distribution_are_chance_and_the_noise_is_detected(tmp_path: Path) -> None:
     real, selection = cohort(tmp_path / "real")
-    metrics = detection_metrics(KEYS, made(tmp_path / "made", faces(400, 1)), real, selection, STATISTICS, 0, CPU)
+    samples = {"r3-gan": made(tmp_path / "made", faces(400, 1))}
+    metrics = detection_metrics(KEYS, samples, real, selection, STATISTICS, 0, CPU)
     assert tuple(metrics.columns) == METRIC_COLUMNS
     assert len(metrics) == 6
+    assert set(metrics.loc[metrics["role"] == "value", "source"]) == {"r3-gan"}
+    assert set(metrics.loc[metrics["role"] != "value", "source"]) == {"real"}
     for metric in ("machine_auroc", "machine_accuracy"):
         for role in ("value", "negative_control"):
             row = one(metrics, metric, role)
@@ -128,7 +131,7 @@ def test_a_flaw_of_synthetic_images_is_detected() -> None:
 
 def test_nothing_depends_on_pseudonyms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detection, "KIMG", 0.2)
-    synthetic = made(tmp_path / "made", faces(300, 1))
+    synthetic = {"r3-gan": made(tmp_path / "made", faces(300, 1))}
     results = []
     for prefix, sign in (("p", 1), ("z", -1)):
         real, selection = cohort(tmp_path / prefix)
@@ -185,7 +188,7 @@ def test_too_few_patients_are_refused(tmp_path: Path, marked: Comparison) -> Non
     with pytest.raises(UserError, match="fewer than 5 patients"):
         cross_fitted_scores(marked._replace(groups=marked.groups % 4), 0, CPU)
     real, selection = cohort(tmp_path / "real")
-    synthetic = store(tmp_path / "made", faces(9, 1), ["x"] * 9, np.zeros((9, 2), np.float32))
+    synthetic = {"r3-gan": store(tmp_path / "made", faces(9, 1), ["x"] * 9, np.zeros((9, 2), np.float32))}
     with pytest.raises(UserError, match="share their labels"):
         detection_metrics(KEYS, synthetic, real, selection, STATISTICS, 0, CPU)
 

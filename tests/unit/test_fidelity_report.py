@@ -27,15 +27,15 @@ def test_detection_stands_beside_its_controls() -> None:
         metrics(
             ("machine_auroc", "value", "small", 0.9, 0.05),
             ("machine_accuracy", "value", "small", 0.8, np.nan),
-            ("machine_auroc", "negative_control", "small", 0.5, 0.02),
-            ("machine_auroc", "positive_control", "small", 0.99, 0.01, {"parameter": "noise-8"}),
+            ("machine_auroc", "negative_control", "small", 0.5, 0.02, {"source": "real"}),
+            ("machine_auroc", "positive_control", "small", 0.99, 0.01, {"source": "real", "parameter": "noise-8"}),
             ("machine_auroc", "value", "small", 0.7, 0.1, {"source": "cpd-gan"}),
         )
     )
     assert table is not None
     assert table.columns[:3] == ["Cohort", "Experiment", "Family"]
     assert table.rows == [
-        ["c", "resolution-016", "cpd-gan", "0.70 (0.60 to 0.80)", "–", "–", "–"],
+        ["c", "resolution-016", "cpd-gan", "0.70 (0.60 to 0.80)", "–", "0.50 (0.48 to 0.52)", "0.99 (0.98 to 1.00)"],
         ["c", "resolution-016", "r3-gan", "0.90 (0.85 to 0.95)", "0.80", "0.50 (0.48 to 0.52)", "0.99 (0.98 to 1.00)"],
     ]
 

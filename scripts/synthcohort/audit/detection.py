@@ -1,6 +1,6 @@
 """Whether a machine can tell synthetic images from real ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from synthcohort.classify.predict import logits
 from synthcohort.classify.training import Training
 from synthcohort.core.config import Classifier, Statistics
 from synthcohort.core.errors import TooFewImagesError
+from synthcohort.core.experiment import REAL
 from synthcohort.core.store import Finding, Images, ImageStore, StoreInfo
 from synthcohort.gan.data import known_labels
 from synthcohort.measures.auroc import weighted_auroc
@@ -66,21 +67,21 @@ class PooledStore(ImageStore):
 
 def detection_metrics(
     keys: Mapping[str, str],
-    synthetic: ImageStore,
+    synthetic: Mapping[str, ImageStore],
     real: ImageStore,
     selection: pd.DataFrame,
     statistics: Statistics,
     seed: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """Let a small network tell synthetic images from real ones that the generator never saw.
+    """Let a small network tell synthetic images from real ones that the generators never saw.
 
     Parameters
     ----------
     keys : mapping
-        ``study``, ``cohort``, ``experiment``, ``axis``, ``level``, ``source`` and ``replicate``.
-    synthetic : ImageStore
-        A sample.
+        ``study``, ``cohort``, ``experiment``, ``axis``, ``level`` and ``replicate``.
+    synthetic : mapping of str to ImageStore
+        Each family's sample.
     real : ImageStore
         The cohort.
     selection : pandas.DataFrame
@@ -99,41 +100,27 @@ def detection_metrics(
         scores of networks that saw neither an image nor its patient. Intervals are over patients and synthetic images,
         whose number together is `n`; they do not tell how other trainings would differ.
 
-        Role ``value``: held-out real images (valid and test) against synthetic ones. ``negative_control``: held-out
-        against training images, both real, which nothing but chance can tell apart. ``positive_control``: the same, but
-        the training images have noise (`NOISE`), which must be found. In each, both kinds have the same label
-        combinations equally often; images without a partner are left out, and there are at most `LIMIT` of a kind.
+        Role ``value``, per family: held-out real images (valid and test) against synthetic ones. The controls have the
+        source ``real`` and hold for all families. ``negative_control``: held-out against training images, both real,
+        which nothing but chance can tell apart. ``positive_control``: the same, but the training images have noise
+        (`NOISE`), which must be found. In each, both kinds have the same label combinations equally often; images
+        without a partner are left out, and there are at most `LIMIT` of a kind.
 
     Raises
     ------
     TooFewImagesError
         When fewer than `FOLDS` images of each kind share their labels, or too few patients are held out.
     """
-    rng = np.random.default_rng(seed)
-    held_out = selection[selection["side"].isin(HELD_OUT)]
-    training = selection[selection["side"] == "train"]
     patients = pd.Series(pd.factorize(selection["patient_id"])[0], index=selection["row"])
-    made = np.arange(len(synthetic))
-
-    own, drawn = match_labels(real.labels, held_out["row"].to_numpy(), synthetic.labels, made, LIMIT, rng)
-    first, second = match_labels(
-        real.labels, held_out["row"].to_numpy(), real.labels, training["row"].to_numpy(), LIMIT, rng
-    )
-    own_patients, alone = patients[own].to_numpy(), len(patients) + np.arange(len(drawn))
-    both = patients[first].to_numpy(), patients[second].to_numpy()
-    before, after = real.images[first], real.images[second]
-    comparisons = {
-        "value": compare_images(real.images[own], synthetic.images[drawn], own_patients, alone),
-        "negative_control": compare_images(before, after, *both),
-        "positive_control": compare_images(before, noised(after, NOISE, rng), *both),
-    }
     rows = []
-    for role, comparison in comparisons.items():
+    for source, role, comparison in _comparisons(synthetic, real, selection, patients, seed):
         scores = cross_fitted_scores(comparison, seed, device)
+        rng = np.random.default_rng(seed)
         for metric, value, interval in _measure(comparison, scores, statistics, rng):
             rows.append(
                 {
                     **keys,
+                    "source": source,
                     "metric": metric,
                     "finding": "",
                     "role": role,
@@ -147,6 +134,27 @@ def detection_metrics(
                 }
             )
     return combine_metrics([pd.DataFrame(rows)])
+
+
+def _comparisons(
+    synthetic: Mapping[str, ImageStore], real: ImageStore, selection: pd.DataFrame, patients: pd.Series, seed: int
+) -> Iterator[tuple[str, str, Comparison]]:
+    """Put together, one after the other, what is to be told apart: its source, its role, and the images."""
+    training = selection["side"] == "train"
+    held_out = selection.loc[selection["side"].isin(HELD_OUT), "row"].to_numpy()
+    for family, sample in synthetic.items():
+        rng = np.random.default_rng(seed)
+        own, drawn = match_labels(real.labels, held_out, sample.labels, np.arange(len(sample)), LIMIT, rng)
+        alone = len(patients) + np.arange(len(drawn))
+        yield family, "value", compare_images(real.images[own], sample.images[drawn], patients[own].to_numpy(), alone)
+    rng = np.random.default_rng(seed)
+    first, second = match_labels(
+        real.labels, held_out, real.labels, selection.loc[training, "row"].to_numpy(), LIMIT, rng
+    )
+    groups = patients[first].to_numpy(), patients[second].to_numpy()
+    before, after = real.images[first], real.images[second]
+    yield REAL, "negative_control", compare_images(before, after, *groups)
+    yield REAL, "positive_control", compare_images(before, noised(after, NOISE, rng), *groups)
 
 
 def match_labels(

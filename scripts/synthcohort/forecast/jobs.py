@@ -163,9 +163,10 @@ class Rules:
         """Find real images next to synthetic ones."""
         return [*self._judged(cohort, experiment), f"{cohort}/{experiment}/{source}/{replicate}/sample"]
 
-    def detection(self, cohort: str, experiment: str, source: str, replicate: str) -> list[str]:
+    def detection(self, cohort: str, experiment: str, replicate: str) -> list[str]:
         """Tell synthetic images from real ones."""
-        return self.gallery(cohort, experiment, source, replicate)
+        samples = self._samples(cohort, experiment, replicate)
+        return [f"{cohort}/{experiment}/select_images", f"{cohort}/merge", *samples]
 
     def attribution(self, cohort: str, experiment: str, replicate: str) -> list[str]:
         """Map where classifiers look."""
@@ -204,7 +205,7 @@ class Rules:
             *self.files.expand(f"{AUDIT}/fidelity"),
             *self.files.expand(f"{AUDIT}/privacy"),
             *self.files.expand_generators(f"{RUN}/neighbours", axis="resolution"),
-            *self.files.expand_generators(f"{RUN}/detection", axis="resolution"),
+            *self.files.expand_generators(f"{AUDIT}/detection", axis="resolution"),
             *self.files.expand_generators(f"{AUDIT}/attribution", axis="resolution"),
             *(["reader_metrics"] if self.plan.study.readers else []),
         ]

@@ -200,10 +200,11 @@ class Work:
         images = 2 * sides.train + held_out
         return TORCH + images * (5e-4 + flops / CONVOLUTIONS) + 2 * pairs * channels * chosen.resolution**2 / DISTANCES
 
-    def detection(self, cohort: str, experiment: str, family: str, replicate: str) -> float:
-        """By the FLOPs of trainings of a fixed length."""
-        side = self.plan.experiment(cohort, experiment).resolution
-        return TORCH + BACKWARD * DETECTION_IMAGES * self._network(cohort, side, "small") / CONVOLUTIONS
+    def detection(self, cohort: str, experiment: str, replicate: str) -> float:
+        """By the FLOPs of trainings of a fixed length, for every family and both controls."""
+        chosen = self.plan.experiment(cohort, experiment)
+        flops = self._network(cohort, chosen.resolution, "small")
+        return TORCH + (len(chosen.axis.families) + 2) * BACKWARD * DETECTION_IMAGES * flops / CONVOLUTIONS
 
     def attribution(self, cohort: str, experiment: str, replicate: str) -> float:
         """By the classifiers and their FLOPs."""

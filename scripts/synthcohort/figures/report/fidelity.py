@@ -57,7 +57,10 @@ def detection_table(metrics: pd.DataFrame) -> Table | None:
         "Real against real": ("machine_auroc", "negative_control"),
         "Real against noised": ("machine_auroc", "positive_control"),
     }
-    return _table(metrics, "Can a machine tell?", columns)
+    rows = metrics[metrics["metric"].isin({metric for metric, _ in columns.values()})]
+    families, controls = rows[rows["role"] == "value"], rows[rows["role"] != "value"]
+    beside = controls.drop(columns="source").merge(families[KEYS].drop_duplicates())
+    return _table(pd.concat([families, beside]), "Can a machine tell?", columns)
 
 
 def neighbour_table(metrics: pd.DataFrame) -> Table | None:
