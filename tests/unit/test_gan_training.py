@@ -26,6 +26,7 @@ from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.gan import loop
 from synthcohort.gan.augment import KINDS
 from synthcohort.gan.data import TrainingImages
+from synthcohort.gan.equalized import append_deviation
 from synthcohort.gan.features import GuideFeatures
 from synthcohort.gan.registry import load_family
 from synthcohort.gan.sampler import (
@@ -319,6 +320,46 @@ def test_averaged_weights_follow_with_their_half_life(tmp_path: Path) -> None:
     training._update_average()
     for average in training.average.parameters():
         torch.testing.assert_close(average, torch.full_like(average, 2.0))
+
+
+@pytest.mark.parametrize("held_out", [40, 6])
+def test_overfitting_is_judged_on_shuffled_batches_and_samples_of_the_same_labels(
+    tmp_path: Path, held_out: int
+) -> None:
+    """A discriminator that rates how much neighbours differ must not take patients' order for overfitting."""
+    store = make_store(tmp_path / "store")
+    images = np.array(store.images)
+    images[:, :, 7] = 0
+    images[:20, :, 7] = 255
+    order = np.arange(60)  # training: neighbours are alike, as images of one patient; held out: they alternate
+    valid = np.stack([order[:20], order[20:40]], 1).ravel()[:held_out]
+    training = make_training(store, batch=4)
+    training.data = TrainingImages(store, order[:40], CPU)
+    training.data.images = torch.from_numpy(images[:40])
+    other = TrainingImages(store, valid, CPU)
+    other.images = torch.from_numpy(images[valid])
+    seen: list[tuple[int, float]] = []
+
+    class Neighbours(nn.Module):
+        def score(self, shown: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            seen.append((len(shown), labels.sum().item()))
+            return append_deviation(shown[:, :, 7:])[:, -1, 0, 0]
+
+    training.players = replace(training.players, discriminator=Neighbours(), generator=Flat())
+    found = []
+    for training.step in range(20):
+        found.append(training.overfitting(other))
+    assert abs(np.mean(found)) < 0.3  # row by row it is −1: training images look alike, held-out ones differ
+    assert {count for count, _ in seen} == {4}
+    scored = np.array([labels for _, labels in seen]).reshape(20, -1)
+    train, fake = scored[:, :10].sum(1), scored[:, -10:].sum(1)
+    assert (train == training.data.labels.sum().item()).all()
+    assert (fake == train).all()
+
+
+class Flat(nn.Module):
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(latents), 1, 8, 8)
 
 
 def test_labels_are_drawn_from_the_training_combinations() -> None:

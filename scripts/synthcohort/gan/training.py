@@ -101,6 +101,11 @@ class Training:
         return self.step * self.settings.batch / 1000
 
     @property
+    def part_size(self) -> int:
+        """Images that this process computes at once."""
+        return self.settings.batch // (self.ranks.world * self.settings.accumulation)
+
+    @property
     def shown_labels(self) -> NDArray[np.float32]:
         """Label vectors ``[n, findings]`` whose most frequent ones are drawn in pictures of the training."""
         return self.data.labels.cpu().numpy()
@@ -149,7 +154,7 @@ class Training:
     def batch(self, number: int = 0) -> Batch:
         """Compose this process's part `number` of the step's batch: it follows from the seed and the step alone."""
         settings, step = self.settings, self.step
-        size = settings.batch // (self.ranks.world * settings.accumulation)
+        size = self.part_size
         first = (self.ranks.rank * settings.accumulation + number) * size
         part = slice(first, first + size)
         images, labels = self.data.batch(self.seed, step, settings.batch, settings.horizontal_flip, part)
@@ -193,21 +198,31 @@ class Training:
     def overfitting(self, valid: TrainingImages) -> float:
         """How far the discriminator tells training images from held-out ones.
 
+        It is shown shuffled batches of the size that it is trained on, since some discriminators compare the images of
+        a batch, and samples under the training images' labels.
+
         Returns
         -------
         float
             0 where it does not, 1 where held-out images look as synthetic to it as samples do; within −1..1, and 0
             where it cannot tell training images from samples either.
         """
-        batch = self.batch()
-        score = self.players.discriminator.score
-        means = []
-        for images in (self.data, valid):
-            chosen = images.spread(SCORED)
-            labels = images.labels[torch.from_numpy(chosen).to(self.device)]
-            means.append(score(images.take(chosen), labels).mean())  # type: ignore[operator]
-        fakes = self.players.generator(batch.latents, batch.labels)
-        together = torch.stack([*means, score(fakes, batch.labels).mean()])  # type: ignore[operator]
+        stream = random_stream(self.seed, "overfitting", self.step)
+        size = self.part_size
+
+        def mean_score(images: TrainingImages, sampled: bool = False) -> Tensor:
+            chosen = stream.permutation(len(images))[:SCORED]
+            chosen = np.resize(chosen, max(1, len(chosen) // size) * size)  # whole batches; few images come again
+            scores = []
+            for part in chosen.reshape(-1, size):
+                shown, labels = images.pairs(part)
+                if sampled:
+                    noise = stream.standard_normal((size, self.settings.latent), dtype=np.float32)
+                    shown = self.players.generator(torch.from_numpy(noise).to(self.device), labels)
+                scores.append(self.players.discriminator.score(shown, labels).mean())  # type: ignore[operator]
+            return torch.stack(scores).mean()
+
+        together = torch.stack([mean_score(self.data), mean_score(valid), mean_score(self.data, sampled=True)])
         self.ranks.average([together])
         train, held_out, fake = together.tolist()
         return max(-1.0, min(1.0, (train - held_out) / (train - fake))) if train > fake else 0.0
