@@ -82,9 +82,12 @@ def train(store: ImageStore, folder: Path, secret: bytes = SECRET, rows: int = 1
     train_generator(material, dp_gan.FAMILY, replace(SETTINGS, **changes), RULE, 1, folder, CPU)
 
 
-def make_training(store: ImageStore, rows: int = 100, **changes: Any) -> PrivateTraining:
-    data = TrainingImages(store, np.arange(rows), CPU)
-    return PrivateTraining(dp_gan.FAMILY, replace(SETTINGS, **changes), data, 1, 2, 1, secret=SECRET)
+def make_training(
+    store: ImageStore, seed: int = 1, secret: bytes = SECRET, kinds: tuple[str, ...] = (), **changes: Any
+) -> PrivateTraining:
+    data = TrainingImages(store, np.arange(100), CPU)
+    settings = replace(SETTINGS, **changes)
+    return PrivateTraining(dp_gan.FAMILY, settings, data, 1, 2, seed, augmentations=kinds, secret=secret)
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -169,6 +172,26 @@ def test_a_patient_more_moves_the_sum_by_the_clip_norm_at_most(store: ImageStore
             assert change == pytest.approx(0.5, rel=1e-3)
         else:  # the positive control: without clipping a patient does more
             assert change > 0.5
+
+
+def test_what_a_patient_is_paired_with_follows_from_the_secret_alone(store: ImageStore) -> None:
+    """Known by place in the batch, it would tell who is missing; the generator's own part is the seed's."""
+    shown = torch.rand(50, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def draw(seed: int, secret: bytes) -> dict[str, Tensor]:
+        kinds = ("translation", "cutout")
+        training = make_training(store, seed, secret, kinds, augmentation=0.5, batch=50)  # all 50 patients
+        batch = training.batch()
+        first, second = batch.augment(shown), batch.augment(shown)
+        return {"latents": batch.latents, "real": first, "fake": second, "own": batch.own_latents}
+
+    one, other_seed, other_secret = draw(1, SECRET), draw(2, SECRET), draw(1, SECRET[::-1])
+    for name in ("latents", "real", "fake"):
+        assert torch.equal(one[name], other_seed[name])
+        assert not torch.equal(one[name], other_secret[name])
+    assert not torch.equal(one["own"], other_seed["own"])
+    assert torch.equal(one["own"], other_secret["own"])
+    assert not torch.equal(one["latents"], one["own"])
 
 
 def test_a_patients_gradient_is_that_of_the_pair_alone(store: ImageStore) -> None:

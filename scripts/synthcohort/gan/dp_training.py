@@ -114,22 +114,25 @@ class PrivateTraining(Training):
         super().advance()
 
     def batch(self, number: int = 0) -> PrivateBatch:
-        """Draw the patients of the step, each independently, and the generator's own part."""
+        """Draw the patients of the step, each independently, and the generator's own part.
+
+        What a patient's image is paired with and how both are augmented is secret too. Drawn in public, it would be
+        known by place in the batch, and with a patient less everybody after would get another: the sum would then
+        change by more than the patient's clipped gradient. The generator's part does not depend on patients.
+        """
         settings, step = self.settings, self.step
         draw = secret_stream(self.secret, "patients", step)
         positions = poisson_batch(len(self.data), self.guarantee.sample_rate, draw)
         count = len(positions)
         images, labels = self.data.pairs(positions, draw.random(count) < 0.5 if settings.horizontal_flip else None)
-        latents = random_stream(self.seed, "latents", step).standard_normal(
-            (settings.batch + count, settings.latent), dtype=np.float32
+        own, paired = (
+            torch.from_numpy(stream.standard_normal((size, settings.latent), dtype=np.float32)).to(self.device)
+            for stream, size in ((random_stream(self.seed, "latents", step), settings.batch), (draw, count))
         )
-        own, paired = torch.from_numpy(latents).to(self.device).split([settings.batch, count])
         own_labels = draw_combinations(
             self.combinations, self.histogram, random_stream(self.seed, "own labels", step), settings.batch
         )
-        augment = Augmentation(
-            self.augmentations, self.augmentation, random_stream(self.seed, "augmentation", step), count
-        )
+        augment = Augmentation(self.augmentations, self.augmentation, draw, count)
         mix = images.new_zeros(count, 1, 1, 1)
         return PrivateBatch(
             images, labels, paired, mix, augment, step, step / self.steps, own, torch.from_numpy(own_labels).to(own)
