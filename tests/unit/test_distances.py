@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from synthcohort.measures.distances import frechet_distance, kernel_distance, nearest_distances
+from synthcohort.measures.distances import (
+    frechet_distance,
+    kernel_distance,
+    nearest_distances,
+    nearest_of_two_groups,
+)
 from synthcohort.measures.manifold import manifold_measures
 
 Array = NDArray[np.float64]
@@ -95,6 +100,16 @@ def test_nearest_distances_that_skip_the_vector_itself() -> None:
     assert nearest_distances(points, points, skip_self=True).tolist() == [1, 1, 2, 4]
     assert nearest_distances(points, points, skip_self=True, k=2).tolist() == [3, 2, 3, 6]
     assert nearest_distances(line(5), points, k=2).tolist() == [2]
+
+
+def test_nearest_of_two_groups_by_hand() -> None:
+    points, groups = line(0, 1, 5, 9), np.array([0, 0, 1, 2])
+    first, second = nearest_of_two_groups(line(0.75, 6), points, groups)
+    assert (first.tolist(), second.tolist()) == ([0.25, 1], [4.25, 3])
+    first, second = nearest_of_two_groups(points, points, groups, own=groups)
+    assert (first.tolist(), second.tolist()) == ([5, 4, 4, 4], [9, 8, 4, 8])
+    first, second = nearest_of_two_groups(points[:1], points[:3], groups[:3], own=groups[:1])
+    assert (first.tolist(), second.tolist()) == ([5], [np.inf])
 
 
 REAL = line(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)  # with k = 1 every neighbourhood reaches 1 far

@@ -102,6 +102,34 @@ def test_a_generator_that_replays_held_out_images_copies_no_training_image(sets:
     assert not found.alarm
 
 
+@pytest.mark.parametrize("parameters", [3, 6])
+def test_smooth_images_are_no_copies_however_few_are_held_out(tmp_path: Path, parameters: int) -> None:
+    """A hundred training images per held-out one, and so few parameters that strangers are often much alike."""
+
+    def draw(count: int, seed: int) -> NDArray[np.uint8]:
+        y, x = np.mgrid[:16, :16] / 15
+        images = np.zeros((count, 16, 16))
+        for u, v, light in np.random.default_rng(seed).uniform(0.2, 0.8, (parameters // 3, 3, count, 1, 1)):
+            images += 300 * light * np.exp(-((x - u) ** 2 + (y - v) ** 2) / 0.05)
+        return images.clip(0, 255).astype(np.uint8)[:, None]
+
+    train, valid = draw(2000, 1), draw(20, 2)
+    looking = Watch(make_images(tmp_path / "a", train), make_images(tmp_path / "b", valid), None, RULE, seed=1)
+    assert abs(looking.look(Replay(draw(1000, 3))).copied) < 0.05
+    assert looking.look(Replay(train)).copied == pytest.approx(1, abs=0.3)
+    half = np.concatenate([train[:500], draw(500, 3)])
+    assert looking.look(Replay(half)).copied == pytest.approx(0.5, abs=0.15)
+
+
+def test_copies_are_found_though_each_patient_has_several_like_images(
+    sets: dict[str, TrainingImages], tmp_path: Path
+) -> None:
+    faces = draw_faces(100, 4)
+    train = make_images(tmp_path, np.repeat(faces, 2, 0))
+    train.store.records["patient_id"] = [f"p{number // 2}" for number in range(200)]
+    assert Watch(train, sets["valid"], None, RULE, seed=1).look(Replay(faces)).copied == pytest.approx(1, abs=0.1)
+
+
 def test_the_share_of_copies_is_estimated(sets: dict[str, TrainingImages]) -> None:
     mixed = np.concatenate([bytes_of(sets["train"])[:150], draw_faces(850, 9)])
     found = Watch(sets["train"], sets["valid"], None, RULE, seed=1).look(Replay(mixed))

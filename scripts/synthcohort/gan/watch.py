@@ -1,5 +1,6 @@
 """Looking at samples while a generator trains: whether it still gets better, and whether it begins to copy patients."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthcohort.core.config import StopRule
+from synthcohort.core.interrupt import Interrupted, Request
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.features import Features, feature_vectors
 from synthcohort.gan.layers import byte_images, float_images
 from synthcohort.gan.sampler import draw_labels, sample_images
-from synthcohort.measures.distances import COPY_ALARM, frechet_distance, kernel_distance, nearest_distances
+from synthcohort.measures.distances import (
+    COPY_ALARM,
+    frechet_distance,
+    kernel_distance,
+    nearest_distances,
+    nearest_of_two_groups,
+)
 
 FRECHET_IMAGES = 5000  # with fewer held-out images the Fréchet distance is too biased
 COPY_SIDE = 16  # copies are looked for in images of at most this side
-COPY_RATIO = 0.5  # a sample this much closer to one set than to the other is suspect
+COPY_RATIO = 0.5  # a sample this much closer to one patient than to all others is suspect
 COPY_SAMPLES = 1000
-BLOCK = 500
+BLOCK = 50  # images between two looks at whether to end: large features take seconds for them
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Evaluation:
     distance : float
         Lower is better.
     copied : float
-        Estimated share of samples that copy a training image; about 0 for a generator that does not.
+        Estimated share of samples that copy a training image, at most 1; about 0 for a generator that does not.
     """
 
     metric: str
@@ -84,52 +92,62 @@ class Watch:
         self.metric = "" if features is None else "frechet_distance" if large else "kid"
         self.labels = draw_labels(train.labels.cpu().numpy(), min(count, rule.samples), seed)
         self.seed = seed
-        side = min(COPY_SIDE, train.side)
-        positions = valid.spread(min(COPY_SAMPLES, len(train)))
-        self.held_out = _pixels(valid.take(positions), side)
-        self.parts = [
-            _pixels(train.take(part), side)
-            for part in _equal_parts(len(train), len(self.held_out), np.random.default_rng(seed))
-        ]
-        self.copy_side = side
+        self.copy_side = min(COPY_SIDE, train.side)
+        self.held_out = self._known(_blocks(valid, valid.spread(COPY_SAMPLES)))
+        self.seen = self._known(_blocks(train, np.arange(len(train))))
+        patients = np.unique(train.store.records["patient_id"].to_numpy()[train.rows].astype(str), return_inverse=True)
+        self.patients = np.tile(patients[1], 1 + mirrored)
+        some = np.random.default_rng(seed).permutation(len(train))[:COPY_SAMPLES]
+        self.usual = self._closer(self.seen[some], self.patients[some])
 
-    def look(self, generator: nn.Module) -> Evaluation:
-        """Draw samples and compare them."""
-        samples = torch.from_numpy(np.concatenate(list(sample_images(generator, self.labels, self.seed))))
-        copied = self._copied(float_images(samples[:COPY_SAMPLES]))
+    def look(self, generator: nn.Module, request: Request | None = None) -> Evaluation:
+        """Draw samples and compare them.
+
+        Raises
+        ------
+        Interrupted
+            When the process was asked to end; it is looked for between blocks of images.
+        """
+        device = next(generator.parameters()).device
+        drawn = sample_images(generator, self.labels, self.seed)
+        samples = torch.from_numpy(np.concatenate(list(_until(request, drawn))))
+        copied = self._copied(samples[:COPY_SAMPLES])
         if self.features is None or self.reference is None:
             return Evaluation("", float("nan"), copied)
-        device = next(generator.parameters()).device
-        vectors = feature_vectors(self.features, (float_images(block.to(device)) for block in samples.split(BLOCK)))
+        blocks = (float_images(block.to(device)) for block in _until(request, samples.split(BLOCK)))
+        vectors = feature_vectors(self.features, blocks)
         measure = frechet_distance if self.metric == "frechet_distance" else kernel_distance
         return Evaluation(self.metric, measure(vectors, self.reference), copied)
 
     def _copied(self, samples: Tensor) -> float:
-        """Share of samples much closer to a training image than to any held-out one, less the share the other way.
+        """Share of samples that only one training patient resembles, less the share among real images.
 
-        Each comparison is with as many training images as there are held-out ones, so that a generator which knows
-        neither is as often closer to the one as to the other; shares add up over the parts of the training images, and
-        stand for the few images in no part too.
+        A copy is much closer to one patient than to any other. In smooth data real images can be so by chance: as
+        often as training images are, compared with those of all other patients. What is much closer to a held-out
+        image than to any training image counts the other way.
         """
-        seen = [
-            _pixels(images, self.copy_side) for images in ([samples, samples.flip(3)] if self.mirrored else [samples])
-        ]
+        pixels = np.concatenate([_pixels(float_images(block), self.copy_side) for block in samples.split(BLOCK)])
+        return min(1.0, self._closer(pixels) - self.usual)
 
-        def nearest(images: NDArray[np.float32]) -> NDArray[np.float64]:
-            return np.min([nearest_distances(pixels, images) for pixels in seen], axis=0)
+    def _closer(self, pixels: NDArray[np.float32], own: NDArray[np.int64] | None = None) -> float:
+        first, second = nearest_of_two_groups(pixels, self.seen, self.patients, own)
+        held_out = nearest_distances(pixels, self.held_out)
+        alone = (first < COPY_RATIO * second) & np.isfinite(second)
+        return float(alone.mean() - (held_out < COPY_RATIO * first).mean())
 
-        held_out = nearest(self.held_out)
-        share = 0.0
-        for part in self.parts:
-            distances = nearest(part)
-            share += float((distances < COPY_RATIO * held_out).mean() - (held_out < COPY_RATIO * distances).mean())
-        return share * len(self.train) / sum(map(len, self.parts))
+    def _known(self, blocks: Iterable[Tensor]) -> NDArray[np.float32]:
+        """Real images as they are compared, followed by their mirror images where these are shown as well."""
+        pairs = [[_pixels(images, self.copy_side), _pixels(images.flip(3), self.copy_side)] for images in blocks]
+        plain, flipped = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        return np.concatenate([plain, flipped]) if self.mirrored else plain
 
 
-def _equal_parts(count: int, size: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Cut most of `count` images into random parts of `size`."""
-    order = random.permutation(count)
-    return [order[start : start + size] for start in range(0, count - size + 1, size)]
+def _until(request: Request | None, blocks: Iterable[Any]) -> Iterator[Any]:
+    """Pass blocks on until the process is asked to end."""
+    for block in blocks:
+        if request is not None and request.made:
+            raise Interrupted
+        yield block
 
 
 def _blocks(images: TrainingImages, positions: NDArray[np.int64]) -> Any:
