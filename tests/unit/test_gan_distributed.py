@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from synthcohort.core.config import StopRule
 from synthcohort.core.errors import UserError
 from synthcohort.core.job import job_errors
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
+from synthcohort.gan import distributed
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.distributed import Ranks, check_parts, launch
 from synthcohort.gan.registry import load_family
@@ -119,6 +121,44 @@ def test_two_processes_asked_to_end_save_and_go_on_in_the_same_bytes(tmp_path: P
 def guarded(task: Task) -> None:
     with job_errors():
         run(task)
+
+
+@pytest.mark.parametrize(("world", "card"), [(2, "second"), (3, "")])
+def test_each_process_sees_its_own_card_and_reduces_on_either_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int, card: str
+) -> None:
+    for name, value in (("RANK", 1), ("WORLD_SIZE", world), ("CUDA_VISIBLE_DEVICES", "first,second")):
+        monkeypatch.setenv(name, str(value))
+    asked: list[str] = []
+    monkeypatch.setattr(distributed, "visible_cards", lambda: ["first", "second"])
+    monkeypatch.setattr(distributed, "die_with_parent", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: os.environ["CUDA_VISIBLE_DEVICES"] != "")
+    monkeypatch.setattr(torch.distributed, "init_process_group", asked.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    seen: list[object] = []
+    distributed._join(lambda ranks: seen.append((ranks, os.environ["CUDA_VISIBLE_DEVICES"])), (), tmp_path)
+    assert seen == [(Ranks(1, world), card)]
+    assert asked == ["cpu:gloo,cuda:nccl" if card else "gloo"]
+
+
+def test_a_process_dies_with_its_parent() -> None:
+    fork = multiprocessing.get_context("fork")
+    read, write = os.pipe()
+
+    def work() -> None:
+        distributed.die_with_parent()
+        os.write(write, b"%d" % os.getpid())
+        time.sleep(60)
+
+    def parent() -> None:
+        fork.Process(target=work).start()
+        time.sleep(60)
+
+    process = fork.Process(target=parent)
+    process.start()
+    child = psutil.Process(int(os.read(read, 20)))
+    process.kill()
+    child.wait(timeout=10)
 
 
 def test_what_a_process_refuses_is_said_by_the_job(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 Gradients are averaged by hand rather than by a wrapper around the networks, since penalties differentiate twice.
 """
 
+import ctypes
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -19,8 +22,11 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from synthcohort.core.cards import VISIBLE, visible_cards
 from synthcohort.core.errors import UserError
 from synthcohort.core.interrupt import Interrupted
+
+PR_SET_PDEATHSIG = 1  # of Linux' prctl
 
 
 @dataclass(frozen=True)
@@ -119,12 +125,27 @@ def launch(processes: int, function: Callable[..., None], *arguments: Any) -> No
             raise RuntimeError("a training process ended unexpectedly; its last words stand above") from error
 
 
+def die_with_parent() -> None:
+    """Let the system kill this process as soon as its parent is dead, however it died.
+
+    A job that is killed could otherwise leave processes behind that compute on, on cards which it no longer holds.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid != os.getppid():  # it died before
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _join(function: Callable[..., None], arguments: tuple[Any, ...], words: Path) -> None:
     """Join the other processes, work, leave; what a user must know is left in the folder `words`."""
+    die_with_parent()
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    cards = visible_cards()
+    if cards:  # each its own, before CUDA is used; with too few, none
+        os.environ[VISIBLE] = cards[rank] if world <= len(cards) else ""
+    # Which of the two a tensor goes through follows from its device: with cards, a study may still compute on CPUs.
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         function(*arguments, Ranks(rank, world))
     except (Interrupted, UserError) as reason:
