@@ -91,7 +91,7 @@ class Generator(Model):
     """Presets to start from: tiny (minutes on two cores), small (hours on a workstation), paper (as published)."""
     kimg: dict[int, float] = {}
     """Thousand real images shown in training, at most, per resolution; what is left out comes from the presets."""
-    augmentation: Literal["adaptive"] | Annotated[float, Field(ge=0, lt=1)] = "adaptive"
+    augmentation: Literal["adaptive"] | Annotated[float, Field(ge=0, le=0.8)] = "adaptive"
     """Probability of each kind of the cohort's augmentation; adaptive raises it when the discriminator overfits."""
     accumulation: int = Field(1, ge=1)
     """Parts that each batch is computed in, to fit into memory."""
