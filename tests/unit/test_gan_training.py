@@ -4,6 +4,7 @@ import csv
 import fcntl
 import json
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -16,11 +17,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from synthcohort.core.config import StopRule
 from synthcohort.core.errors import UserError
+from synthcohort.core.interrupt import Interrupted
 from synthcohort.core.job import job_errors
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
 from synthcohort.gan import loop
@@ -28,8 +31,10 @@ from synthcohort.gan.augment import KINDS
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.equalized import append_deviation
 from synthcohort.gan.features import GuideFeatures
+from synthcohort.gan.guide import Views
 from synthcohort.gan.registry import load_family
 from synthcohort.gan.sampler import (
+    block_size,
     choose_images,
     draw_labels,
     load_generator,
@@ -40,6 +45,7 @@ from synthcohort.gan.sampler import (
 from synthcohort.gan.settings import R3Settings, WassersteinSettings
 from synthcohort.gan.trainer import Material, train_generator
 from synthcohort.gan.training import Training
+from synthcohort.gan.watch import Evaluation
 
 FAMILIES = {name: load_family(name) for name in ("r3-gan", "cpd-gan", "prog-gan")}
 SETTINGS = {
@@ -215,6 +221,95 @@ def test_asked_to_end_it_saves_at_once_and_goes_on_in_the_same_bytes(tmp_path: P
     assert outputs(tmp_path / "asked") == outputs(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("call", [2, 4])
+def test_asked_to_end_during_a_look_it_ends_after_one_block_and_looks_again(tmp_path: Path, call: int) -> None:
+    """The second call of the features is in the first look, the fourth in the last, when all steps are done."""
+    store = make_store(tmp_path / "store")
+    torch.manual_seed(0)
+    guide = TinyGuide(1)
+    pooled, calls = guide.pooled, []
+
+    def asked(images: torch.Tensor) -> torch.Tensor:
+        calls.append(len(images))
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return pooled(images)
+
+    guide.pooled = asked  # type: ignore[method-assign]
+    with pytest.raises(Interrupted, match="the state is saved"):
+        train(store, tmp_path / "asked", guide=guide)
+    assert len(calls) == call
+    guide.pooled = pooled  # type: ignore[method-assign]
+    for name in ("asked", "whole"):
+        train(store, tmp_path / name, guide=guide)
+    assert outputs(tmp_path / "asked") == outputs(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("distances", "best", "trained", "early"),
+    [
+        ([5.0, 3.0, 4.0, 2.0, 6.0, 2.0], 0.064, 0.096, True),
+        ([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 6.0, 2.0], 0.128, 0.16, False),  # its patience ends with the steps
+    ],
+)
+def test_the_best_state_is_kept_also_across_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distances: list[float], best: float, trained: float, early: bool
+) -> None:
+    store = make_store(tmp_path / "store")
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Planned:
+        metric, features, killed_at = "kid", None, -1
+
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def look(self, generator: nn.Module, _: Any) -> Evaluation:
+            if len(seen) == Planned.killed_at:
+                Planned.killed_at = -1
+                raise KeyboardInterrupt
+            seen.append({name: value.clone() for name, value in generator.state_dict().items()})
+            return Evaluation("kid", distances[len(seen) - 1], 0.0)
+
+    monkeypatch.setattr("synthcohort.gan.trainer.Watch", Planned)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    rule = StopRule(every=1, minimum=0, patience=2)
+
+    def start(name: str) -> None:
+        train(store, tmp_path / name, rule=rule, tick_kimg=0.016)
+
+    start("whole")
+    assert len(seen) == len(distances)
+    card = json.loads((tmp_path / "whole" / "generator.json").read_text())
+    assert (card["kimg"], card["trained_kimg"], card["stopped_early"]) == (best, trained, early)
+    kept, wanted = load_file(tmp_path / "whole" / "generator.safetensors"), seen[distances.index(2.0)]
+    assert all(torch.equal(kept[name], value) for name, value in wanted.items())
+    assert not all(torch.equal(value, seen[-1][name]) for name, value in wanted.items())
+    seen.clear()
+    Planned.killed_at = distances.index(2.0) + 1
+    with pytest.raises(KeyboardInterrupt):
+        start("killed")
+    start("killed")
+    assert outputs(tmp_path / "killed") == outputs(tmp_path / "whole")
+
+
+def test_checkpoints_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        path = tmp_path
+
+        def save(self, state: Any) -> None:
+            time.sleep(0.05)
+
+    training = make_training(make_store(tmp_path / "store"))
+    trainer = loop.Trainer(training, None, training.data, RULE, Slow())  # type: ignore[arg-type]
+    trainer._write_checkpoint(Slow())  # type: ignore[arg-type]
+    assert trainer.due - time.monotonic() == pytest.approx(30, abs=1)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.1)
+    trainer._write_checkpoint(Slow())  # type: ignore[arg-type]
+    assert trainer.due - time.monotonic() >= 0.9
+
+
 @pytest.mark.parametrize("changed", ["digest", "rows", "data", "seed", "settings", "rule", "damaged"])
 def test_checkpoint_of_something_else_is_set_aside(tmp_path: Path, changed: str) -> None:
     store = make_store(tmp_path / "store")
@@ -267,6 +362,39 @@ def test_divergence_stops_with_the_tick_and_what_to_change(tmp_path: Path) -> No
     assert not (tmp_path / "r0" / "run" / "checkpoint.pt").exists()
 
 
+@pytest.mark.parametrize(("name", "value"), [("loss_generator", -2e6), ("score_fake", 2e6), ("label_loss_real", 2e6)])
+def test_huge_losses_and_scores_are_divergence_too(tmp_path: Path, name: str, value: float) -> None:
+    training = make_training(make_store(tmp_path / "store"))
+    training._note({name: torch.tensor(value / 3), "penalty": torch.tensor(1e9)})
+    assert training.close_tick()["penalty"] == 1e9
+    training._note({name: torch.tensor(value)})
+    with pytest.raises(UserError, match=r"diverged in tick 2 .*lower learning_rate"):
+        training.close_tick()
+
+
+def test_large_images_pass_in_smaller_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gray(nn.Module):
+        latent = 3
+
+        def __init__(self, side: int) -> None:
+            super().__init__()
+            self.level, self.side = nn.Parameter(torch.zeros(1)), side
+
+        def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return (self.level + latents[:, :1, None, None]).expand(-1, 1, self.side, self.side)
+
+    assert [block_size(Gray(side), 2) for side in (16, 64, 256, 512)] == [100, 100, 16, 4]
+    assert [block_size(Gray(side), 2, candidates=8) for side in (16, 32, 256, 512)] == [100, 100, 2, 1]
+    blocks = [len(block) for block in sample_images(Gray(256), np.zeros((40, 2), np.float32), 1)]
+    assert blocks == [16, 16, 8]
+
+    torch.manual_seed(0)
+    guide, images = TinyGuide(1), torch.randn(20, 1, 8, 8)
+    whole = Views(guide, images)(images)[1]
+    monkeypatch.setattr("synthcohort.gan.data.PIXELS_AT_ONCE", 6 * 64)  # blocks of 6, 6, 6 and 2
+    torch.testing.assert_close(Views(guide, images)(images)[1], whole, rtol=1e-2, atol=1e-2)
+
+
 def test_no_images_is_said(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     with pytest.raises(UserError, match="no training image"):
@@ -310,8 +438,9 @@ def test_unknown_labels_count_as_absent(tmp_path: Path) -> None:
     assert set(data.labels.unique().tolist()) == {0.0, 1.0}
 
 
-def test_averaged_weights_follow_with_their_half_life(tmp_path: Path) -> None:
-    training = make_training(make_store(tmp_path / "store"), ema_kimg=0.008)  # one batch of 8
+@pytest.mark.parametrize("channels", [1, 3])
+def test_averaged_weights_follow_with_their_half_life(tmp_path: Path, channels: int) -> None:
+    training = make_training(make_store(tmp_path / "store", channels), ema_kimg=0.008)  # one batch of 8
     training.step = 10_000
     for average, current in zip(training.average.parameters(), training.players.generator.parameters(), strict=True):
         average.fill_(1.0)

@@ -13,11 +13,17 @@ from synthcohort.core.store import ImageStore
 from synthcohort.gan.layers import float_images
 
 RESIDENT_BYTES = 2 * 2**30
+PIXELS_AT_ONCE = 2**20  # of images that pass a network together; so many fill about 0.3 GB at 64 channels
 
 
 def random_stream(seed: int, purpose: str, number: int) -> np.random.Generator:
     """Make a counter-based generator (Philox): stream `number` of a purpose, without drawing the ones before."""
     return np.random.Generator(np.random.Philox(key=[seed, crc32(purpose.encode())], counter=[0, 0, 0, number]))
+
+
+def images_at_once(side: int, most: int) -> int:
+    """Images of a side that pass a network together, so that memory does not grow with the side."""
+    return max(1, min(most, PIXELS_AT_ONCE // side**2))
 
 
 def known_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synthcohort.gan.data import images_at_once
 from synthcohort.gan.layers import ProjectionScore, activate, initialise
 
 
@@ -38,10 +39,18 @@ class Views:
         if guide is None:
             return
         guide.eval().requires_grad_(False)
-        with torch.no_grad():
-            for feature in guide.features(sample):  # type: ignore[operator]
-                deviation, mean = torch.std_mean(feature.float(), (0, 2, 3), keepdim=True)
-                self.scaling.append((mean, 1 / deviation.clamp_min(1e-3)))
+        blocks = sample.split(images_at_once(sample.shape[-1], len(sample)))
+        found = []
+        for images in blocks:
+            with torch.no_grad():
+                features = guide.features(images)  # type: ignore[operator]
+            found.append([torch.std_mean(feature.float(), (0, 2, 3), keepdim=True) for feature in features])
+        for layer in zip(*found, strict=True):
+            deviations, means = (torch.stack(part) for part in zip(*layer, strict=True))
+            shares = torch.tensor([len(images) / len(sample) for images in blocks]).to(means).view(-1, 1, 1, 1, 1)
+            mean = (shares * means).sum(0)
+            deviation = (shares * (deviations**2 + (means - mean) ** 2)).sum(0).sqrt()
+            self.scaling.append((mean, 1 / deviation.clamp_min(1e-3)))
 
     @property
     def feature_widths(self) -> list[int]:

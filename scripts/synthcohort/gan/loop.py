@@ -24,7 +24,8 @@ from synthcohort.gan.snapshots import Snapshots
 from synthcohort.gan.training import Training
 from synthcohort.gan.watch import Evaluation, Watch
 
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SECONDS = 30.0  # between two, at least
+CHECKPOINT_SHARE = 0.05  # of the time, at most
 ASK_STEPS = 10  # several processes agree every so many steps on whether to end
 
 
@@ -64,7 +65,7 @@ class Trainer:
         self.timing: list[dict[str, Any]] = []
         self.snapshots = Snapshots(training.shown_labels, training.steps, training.seed)
         self.events: SummaryWriter | None = None
-        self.tick_start, self.saved = time.perf_counter(), time.monotonic()
+        self.tick_start, self.due = time.perf_counter(), time.monotonic() + CHECKPOINT_SECONDS
 
     def train(self, request: Request) -> None:
         """Train until done.
@@ -75,43 +76,63 @@ class Trainer:
             When the process was asked to end; the state is saved.
         """
         training = self.training
-        if self.run is not None and training.step < training.steps and not self.stopped:
+        if self.run is not None and not self._done:
             self.events = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=training.step + 1)
-        while training.step < training.steps and not self.stopped:
+        if training.tick_is_over:  # it was asked to end during the look
+            self._end_tick(request)
+            self._save(request)
+        while not self._done:
             training.advance()
             if training.step in self.snapshots.due and training.ranks.first:
                 self._take_snapshot()
-            if training.step % training.tick_steps == 0 or training.step == training.steps:
-                self._end_tick()
+            if training.tick_is_over:
+                self._end_tick(request)
             self._save(request)
         if self.events is not None:
             self.events.close()
 
-    def _end_tick(self) -> None:
+    @property
+    def _done(self) -> bool:
         training = self.training
+        return (training.step >= training.steps or self.stopped) and not training.tick_is_over
+
+    def _end_tick(self, request: Request) -> None:
+        """Look at samples where it is time, and close the tick; asked to end during the look, leave it open."""
+        training = self.training
+        number = training.tick_row()["tick"]
+        looks = number % self.rule.every == 0 or training.step == training.steps
+        evaluation = self._look(request) if looks else None
         row = training.close_tick()
-        number = len(training.history)
-        evaluation = None
-        if number % self.rule.every == 0 or training.step == training.steps:
-            evaluation = self._evaluate(row)
+        if looks:
+            self._judge(evaluation, row)
         if training.settings.augmentation is None and training.augmentations:
             row["overfitting"] = training.adapt(self.valid)
         if training.ranks.first:
             self._report(row, evaluation)
 
-    def _evaluate(self, row: dict[str, float]) -> Evaluation | None:
-        """Evaluate samples and decide on stopping; every process must come to the same decision."""
+    def _look(self, request: Request) -> Evaluation | None:
+        """Evaluate samples, in the first process; this can take minutes."""
+        evaluation, asked = None, False
+        if self.watch is not None:
+            try:
+                evaluation = self.watch.look(self.training.average, request)
+            except Interrupted:
+                asked = True
+        if self.training.ranks.any(asked, self.training.device):
+            self._end_early()
+        return evaluation
+
+    def _judge(self, evaluation: Evaluation | None, row: dict[str, float]) -> None:
+        """Note an evaluation and decide on stopping; every process must come to the same decision."""
         training, rule = self.training, self.rule
-        evaluation = self.watch.look(training.average) if self.watch is not None else None
         if evaluation is not None:
             row |= {"copied": evaluation.copied}
             if evaluation.metric:
                 row |= {evaluation.metric: evaluation.distance}
                 if rule.patience and training.step >= rule.minimum * training.steps:
                     self._compare(evaluation.distance)
-        wants_stop = bool(rule.patience) and self.best.waited >= rule.patience
+        wants_stop = 0 < rule.patience <= self.best.waited and training.step < training.steps
         self.stopped = training.ranks.any(wants_stop, training.device)
-        return evaluation
 
     def _compare(self, distance: float) -> None:
         if distance < self.best.distance:
@@ -166,14 +187,25 @@ class Trainer:
         asked = False
         if training.ranks.world == 1 or training.step % ASK_STEPS == 0:
             asked = training.ranks.any(request.made, training.device)
-        if self.run is not None and (done or asked or time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
-            self.run.save(self.state_dict())
-            self.saved = time.monotonic()
         if asked and not done:
-            raise Interrupted(
-                f"{training.family.name}: asked to end at {training.kimg:.1f} kimg; the state is saved, and the same "
-                "command continues from it."
-            )
+            self._end_early()
+        if self.run is not None and (done or time.monotonic() >= self.due):
+            self._write_checkpoint(self.run)
+
+    def _write_checkpoint(self, run: RunFolder) -> None:
+        start = time.monotonic()
+        run.save(self.state_dict())
+        end = time.monotonic()
+        self.due = end + max(CHECKPOINT_SECONDS, (end - start) / CHECKPOINT_SHARE)
+
+    def _end_early(self) -> None:
+        training = self.training
+        if self.run is not None:
+            self._write_checkpoint(self.run)
+        raise Interrupted(
+            f"{training.family.name}: asked to end at {training.kimg:.1f} kimg; the state is saved, and the same "
+            "command continues from it."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a continued run needs."""

@@ -16,7 +16,7 @@ from synthcohort.core.checkpoint import read_weights
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import track
 from synthcohort.core.store import Images, StoreInfo, write_store
-from synthcohort.gan.data import known_labels, random_stream
+from synthcohort.gan.data import images_at_once, known_labels, random_stream
 from synthcohort.gan.layers import byte_images, float_images, place
 from synthcohort.gan.registry import load_family
 
@@ -119,7 +119,18 @@ def wanted_labels(
     return known_labels(own) if copied else draw_labels(labels["train"], count, seed)
 
 
-def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, batch: int = BATCH) -> Iterator[Images]:
+def block_size(generator: nn.Module, findings: int, candidates: int = 1) -> int:
+    """Label vectors whose images, or candidates for them, are generated together: fewer where images are large."""
+    device = next(generator.parameters()).device
+    latents = torch.zeros(1, int(generator.latent), device=device)  # type: ignore[arg-type]
+    with torch.no_grad():
+        side = generator(latents, torch.zeros(1, findings, device=device)).shape[-1]
+    return max(1, images_at_once(side, BATCH * candidates) // candidates)
+
+
+def sample_images(
+    generator: nn.Module, labels: NDArray[np.float32], seed: int, batch: int | None = None
+) -> Iterator[Images]:
     """Generate one image per label vector, block by block; the noise does not depend on the size of the blocks.
 
     Yields
@@ -128,6 +139,7 @@ def sample_images(generator: nn.Module, labels: NDArray[np.float32], seed: int, 
         uint8 ``[batch, C, H, W]``.
     """
     device = next(generator.parameters()).device
+    batch = batch or block_size(generator, labels.shape[1])
     stream = random_stream(seed, "samples", 0)
     for start in range(0, len(labels), batch):
         block = torch.from_numpy(labels[start : start + batch]).to(device)
@@ -159,8 +171,9 @@ def choose_images(
     """
     device = next(generator.parameters()).device
     repeated = np.repeat(labels, candidates, 0)
-    for start, images in enumerate(sample_images(generator, repeated, seed, BATCH * candidates)):
-        wanted = torch.from_numpy(repeated[start * BATCH * candidates :][: len(images)]).to(device)
+    batch = block_size(generator, labels.shape[1], candidates) * candidates
+    for start, images in enumerate(sample_images(generator, repeated, seed, batch)):
+        wanted = torch.from_numpy(repeated[start * batch :][: len(images)]).to(device)
         with torch.no_grad():
             logits = guide(float_images(torch.from_numpy(images).to(device)))
         losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
@@ -233,11 +246,11 @@ def sample_to_store(
         "candidates": candidates,
     }
     update = {"resolution": card["resolution"], "channels": card["channels"], "policy": policy}
+    total = -(-len(labels) // block_size(generator, labels.shape[1], candidates))
     if guide is None or candidates == 1:
         blocks = sample_images(generator, labels, seed)
     else:
         blocks = choose_images(generator, labels, seed, guide, candidates)
-    total = -(-len(labels) // BATCH)
     return write_store(
         folder, track(blocks, f"{card['family']}: sampling", total, "blocks"), records, info.model_copy(update=update)
     )

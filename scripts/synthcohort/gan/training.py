@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from synthcohort.core.errors import UserError
 from synthcohort.gan.augment import Augmentation
-from synthcohort.gan.data import TrainingImages, random_stream
+from synthcohort.gan.data import TrainingImages, images_at_once, random_stream
 from synthcohort.gan.distributed import Ranks, check_parts
 from synthcohort.gan.family import Batch, Family, Players
 from synthcohort.gan.guide import Views
@@ -22,7 +22,8 @@ from synthcohort.gan.settings import Settings
 EMA_WARM_UP = 0.05  # the half-life of the averaged weights is at most this share of the images seen so far
 # Adaptive augmentation (Karras et al. 2020, arXiv 2006.06676, section 3.1).
 OVERFITTING_TARGET, AUGMENTATION_STEP, AUGMENTATION_LIMIT, SCORED = 0.5, 0.05, 0.8, 500
-VIEWS_SAMPLE = 512
+VIEWS_SAMPLE = 64, 512  # images, at least and at most
+DIVERGED = 1e6
 
 
 class Training:
@@ -82,7 +83,9 @@ class Training:
         self.counts: dict[str, int] = {}
         self.history: list[dict[str, float]] = []
 
-        views = Views(guide if family.guided else None, data.take(data.spread(VIEWS_SAMPLE)))
+        fewest, most = VIEWS_SAMPLE
+        sample = data.take(data.spread(max(fewest, images_at_once(data.side, most))))
+        views = Views(guide if family.guided else None, sample)
         self.architecture = family.architecture(settings, channels, findings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -171,18 +174,24 @@ class Training:
         noise, shares = (torch.from_numpy(array).to(self.device) for array in (latents, mix))
         return Batch(images, labels, noise, shares, augment, step, step / self.steps)
 
-    def close_tick(self) -> dict[str, float]:
-        """Add the row of a tick to the history: means over its steps.
+    @property
+    def tick_is_over(self) -> bool:
+        """Whether it is time for `close_tick`."""
+        return bool(self.sums) and (self.step % self.tick_steps == 0 or self.step == self.steps)
+
+    def tick_row(self) -> dict[str, float]:
+        """Means over the steps of the tick so far.
 
         Raises
         ------
         UserError
-            When a mean is not finite: training diverged.
+            When a mean is not finite, or a loss or score is huge: training diverged.
         """
         names = list(self.sums)
         means = torch.stack([self.sums[name] / self.counts[name] for name in names])
         row = {"tick": len(self.history) + 1, "kimg": self.kimg, **dict(zip(names, means.tolist(), strict=True))}
-        if not torch.isfinite(means).all():
+        judged = [name.startswith(("loss", "label_loss", "score")) for name in names]
+        if not torch.isfinite(means).all() or (means[judged].abs() > DIVERGED).any():
             raise UserError(
                 f"{self.family.name}: training diverged in tick {row['tick']} ({self.kimg:.1f} kimg); for resolution "
                 f"{self.settings.resolution} lower learning_rate ({self.settings.learning_rate}) or raise penalty "
@@ -190,6 +199,11 @@ class Training:
             )
         if self.augmentations:
             row["augmentation"] = self.augmentation
+        return row
+
+    def close_tick(self) -> dict[str, float]:
+        """Add the tick's row to the history, and begin the next; see `tick_row`."""
+        row = self.tick_row()
         self.history.append(row)
         self.sums, self.counts = {}, {}
         return row
