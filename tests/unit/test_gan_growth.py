@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from gan_toys import make_batch, make_images
 from synthcohort.cohort.experiments import CohortImages
 from synthcohort.core.atomic import read_json, write_arrays, write_csv, write_json
-from synthcohort.core.config import Study
+from synthcohort.core.config import StopRule, Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
@@ -21,6 +21,7 @@ from synthcohort.gan import prog_gan
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.growth import NETWORKS, join_stages
 from synthcohort.gan.settings import WassersteinSettings
+from synthcohort.gan.task import Task, run, stop_rule_of
 from synthcohort.gan.training import Training
 
 WIDTHS = (8, 8, 7, 6, 5)
@@ -217,18 +218,51 @@ def test_a_level_between_two_stages_is_trained_for_the_next_level_above() -> Non
     plan = Plan(study.model_copy(update={"axes": [axis]}))
     homes = [("resolution-016", 8), ("resolution-016", 16), ("resolution-064", 32), ("resolution-064", 64)]
     assert plan.stages("c", "resolution-064", "prog-gan") == homes
-    assert plan.training("c", "resolution-064", "prog-gan", 32)["on_the_way"] is True
+    assert plan.training("c", "resolution-064", "prog-gan", 32)["on_the_way"] == 64
 
 
 def test_a_stage_is_trained_at_full_length_where_a_level_needs_it() -> None:
     plan = make_plan()
     last = plan.training("c", "resolution-016", "prog-gan", 16)
-    assert (last["resolution"], last["on_the_way"]) == (16, False)
+    assert (last["resolution"], last["on_the_way"]) == (16, 0)
     way = plan.training("c", "resolution-016", "prog-gan", 8)
-    assert (way["resolution"], way["on_the_way"]) == (8, True)
+    assert (way["resolution"], way["on_the_way"]) == (8, 16)
     assert plan.training("c", "resolution-032", "prog-gan", 32)["changes"]["kimg"] == 7
     assert "kimg" not in last["changes"]
-    assert plan.training("c", "resolution-032", "r3-gan")["on_the_way"] is False
+    assert plan.training("c", "resolution-032", "r3-gan")["on_the_way"] == 0
+
+
+def make_task(data: TrainingImages, folder: Path, **changes: object) -> Task:
+    selection = folder / "selection.parquet"
+    pd.DataFrame({"row": range(8), "side": ["train"] * 4 + ["valid"] * 4}).to_parquet(selection)
+    task = Task(
+        family="prog-gan", scale="tiny", resolution=8, on_the_way=16, changes={"kimg": 0.1, "widths": (4, 4)},
+        store=str(data.store.folder), selection=str(selection), folder=str(folder), guide="", before="", seed=1,
+        stop_rule=StopRule(features=str(folder / "none.pth"), samples=100, every=1, minimum=0, patience=1),
+        augmentations=[], device="cpu", threads=1, processes=1, version=1, log="",
+    )  # fmt: skip
+    return replace(task, **changes)  # type: ignore[arg-type]
+
+
+def test_the_stop_rule_does_not_cut_stages_on_the_way(data: TrainingImages, tmp_path: Path) -> None:
+    """It measures nothing there: the weights of its features, which are missing, are not asked for."""
+    run(make_task(data, tmp_path))
+    card = read_json(tmp_path / "generator.json")
+    assert (card["stopped_early"], card["stop_features"]) == (False, "")
+    assert card["trained_kimg"] == pytest.approx(0.1, abs=0.02)
+    with pytest.raises(UserError, match="no such file"):
+        run(make_task(data, tmp_path, on_the_way=0))
+
+
+def test_published_minima_go_before_the_configs(data: TrainingImages, tmp_path: Path) -> None:
+    minima = {
+        (family, scale): stop_rule_of(make_task(data, tmp_path, family=family, scale=scale, resolution=64)).minimum
+        for family in ("prog-gan", "cpd-gan", "r3-gan")
+        for scale in ("tiny", "paper")
+    }
+    assert minima.pop(("cpd-gan", "paper")) == 0.5
+    assert minima.pop(("prog-gan", "paper")) == pytest.approx(2 / 9)
+    assert set(minima.values()) == {0}
 
 
 def test_files_of_stages_and_of_the_stage_before() -> None:

@@ -142,7 +142,8 @@ class StopRule(Model):
     every: int = Field(4, ge=1)
     """Ticks (rows of history.csv) between two evaluations."""
     minimum: float = Field(0.6, ge=0, le=1)
-    """Share of the longest training that comes before the first evaluation that counts."""
+    """Share of the longest training before the first evaluation that counts; prog-gan and cpd-gan at scale paper have
+    their own, as published."""
     patience: int = Field(2, ge=0)
     """Stop after this many evaluations without a better one; 0 never stops early and keeps the last state."""
 

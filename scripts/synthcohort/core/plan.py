@@ -131,8 +131,8 @@ class Plan:
         Returns
         -------
         dict
-            ``family``, ``scale``, ``resolution``, ``on_the_way`` (a stage that is not the experiment's last),
-            ``changes`` (of the preset's settings), ``augmentations``; ``private`` (folder of the cohort's key) for
+            ``family``, ``scale``, ``resolution``, ``on_the_way`` (the experiment's resolution in stages below it, else
+            0), ``changes`` (of the preset's settings), ``augmentations``; ``private`` (folder of the cohort's key) for
             private families; and ``canaries`` where there are some.
         """
         config, full = self.generator(family), self.experiment(cohort, experiment).resolution
@@ -153,7 +153,7 @@ class Plan:
             "family": family,
             "scale": config.scale,
             "resolution": side,
-            "on_the_way": side < full,
+            "on_the_way": full if side < full else 0,
             "changes": changes,
             "augmentations": list(self.cohort(cohort).augmentation),
         }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from synthcohort.core.errors import UserError
+from synthcohort.core.plan import FIRST_STAGE
 from synthcohort.gan.settings import DPSettings, R3Settings, Settings, WassersteinSettings
 
 Row = tuple[str, int, tuple[int, ...], int, float, float, float]
@@ -45,8 +46,9 @@ def tick_length(kimg: float) -> float:
     return min(LONGEST_TICK, kimg / TICKS)
 
 
-# r3-gan pixel-shuffles from its last width to the full side. γ grows ×4 per doubling of the side.
-R3_GAN = _presets(
+# r3-gan pixel-shuffles from its last width to the full side. At scales small and paper γ grows ×4 per doubling of the
+# side; scale tiny is tuned side by side.
+_R3_GAN = _presets(
     R3Settings,
     [
         # scale  side  widths at 4², 8², …                 batch  lr     γ     kimg
@@ -66,6 +68,11 @@ R3_GAN = _presets(
         ("paper", 512, (512, 512, 512, 384, 256, 128, 64), 64, 2e-4, 256, 10_000),  # °
     ],
 )
+
+# Long trainings average over a twentieth of their images, 500 thousand at most; tiny ones over the 5 of the settings.
+R3_GAN: Presets = {
+    key: row if key[0] == "tiny" else replace(row, ema_kimg=min(500.0, row.kimg / 20)) for key, row in _R3_GAN.items()
+}
 
 # λ is the published 10 throughout.
 CPD_GAN = _presets(
@@ -90,8 +97,18 @@ CPD_GAN = _presets(
     published_decay=0.999,
 )
 
-# One row per stage of the growth. A stage on the way to a resolution takes two phases: fading in, and standing.
-PHASE_KIMG = {"tiny": 5.0, "small": 300.0, "paper": 1400.0}
+# Growth, in thousand images by scale and side that is grown to: at 8², where nothing fades in, and per phase of each
+# later stage, which has two: fading in, and standing. The paper's phases are shorter from 64² up.
+GROWTH = {
+    ("tiny", 8): (10.0, 5.0),
+    ("small", 8): (300.0, 300.0),
+    ("paper", 8): (1400.0, 1400.0),
+    ("paper", 64): (1000.0, 1000.0),
+}
+
+# One row per stage, as long as where the growth ends with it. At scale paper 32², 64² and 128² are what the growth
+# before leaves of the published 12, 14 and 16 million. That these lengths include the growth is inferred: the published
+# minima of 7, 7 and 9 million are the phases of a growth to 32² (5 of 1.4), 64² (7 of 1.0) and 128² (9 of 1.0).
 _PROG_GAN = _presets(
     WassersteinSettings,
     [
@@ -100,25 +117,40 @@ _PROG_GAN = _presets(
         ("tiny", 16, (64, 48, 32), 16, 1e-2, 10, 16),
         ("tiny", 32, (64, 48, 32, 16), 16, 1e-2, 10, 32),
         ("tiny", 64, (64, 48, 32, 16, 16), 16, 1e-2, 10, 120),  # °
-        ("small", 8, paper_widths(8, 8192, 256), 64, 1e-3, 10, 600),  # °
+        ("small", 8, paper_widths(8, 8192, 256), 64, 1e-3, 10, 300),  # °
         ("small", 16, paper_widths(16, 8192, 256), 64, 1e-3, 10, 1000),  # °
         ("small", 32, paper_widths(32, 8192, 256), 64, 1e-3, 10, 2000),  # °
         ("small", 64, paper_widths(64, 8192, 256), 64, 1e-3, 10, 3000),  # °
         ("small", 128, paper_widths(128, 8192, 256), 32, 1e-3, 10, 4000),  # °
         ("small", 256, paper_widths(256, 8192, 256), 16, 1e-3, 10, 4000),  # °
         ("paper", 8, paper_widths(8, 8192), 256, 1e-3, 10, 1400),  # °
-        ("paper", 16, paper_widths(16, 8192), 128, 1e-3, 10, 7000),  # °
-        ("paper", 32, paper_widths(32, 8192), 64, 1e-3, 10, 12_000),  # °
-        ("paper", 64, paper_widths(64, 8192), 32, 1e-3, 10, 14_000),  # °
-        ("paper", 128, paper_widths(128, 8192), 16, 1e-3, 10, 16_000),  # °
-        ("paper", 256, paper_widths(256, 8192), 14, 1e-3, 10, 16_000),  # °
-        ("paper", 512, paper_widths(512, 8192), 6, 1e-3, 10, 16_000),  # °
+        ("paper", 16, paper_widths(16, 8192), 128, 1e-3, 10, 5600),  # °
+        ("paper", 32, paper_widths(32, 8192), 64, 1e-3, 10, 7800),  # °
+        ("paper", 64, paper_widths(64, 8192), 32, 1e-3, 10, 9000),  # °
+        ("paper", 128, paper_widths(128, 8192), 16, 1e-3, 10, 9000),  # °
+        ("paper", 256, paper_widths(256, 8192), 14, 1e-3, 10, 7000),  # °
+        ("paper", 512, paper_widths(512, 8192), 6, 1e-3, 10, 5000),  # °
     ],
     published_decay=0.999,
 )
 
 
-PROG_GAN: Presets = {key: replace(row, fade_kimg=PHASE_KIMG[key[0]]) for key, row in _PROG_GAN.items()}  # type: ignore[call-arg]
+def phases(scale: str, target: int) -> tuple[float, float]:
+    """Thousand images at 8², and per phase of each later stage, of a growth to `target`."""
+    return GROWTH[max(key for key in GROWTH if key[0] == scale and key[1] <= target)]
+
+
+PROG_GAN: Presets = {
+    key: replace(row, fade_kimg=phases(*key)[1])  # type: ignore[call-arg]
+    for key, row in _PROG_GAN.items()
+}
+
+# Share of a training before its first evaluation counts, where it is published: of cpd-gan's lengths, and of
+# prog-gan's last stage the growth that is in it. 256² and 512² are inferred. The config says what the others have.
+_CPD_GAN_MINIMA = {32: 7 / 12, 64: 7 / 14, 128: 9 / 16, 256: 9 / 16, 512: 9 / 16}
+MINIMA = {("cpd-gan", "paper", side): share for side, share in _CPD_GAN_MINIMA.items()} | {
+    ("prog-gan", "paper", side): 2 * phases("paper", side)[1] / PROG_GAN["paper", side].kimg for side in _CPD_GAN_MINIMA
+}
 
 # Few weights, as each gets noise; large batches, as each step does. The penalty's column is not used.
 DP_GAN = _presets(
@@ -135,9 +167,7 @@ DP_GAN = _presets(
 )
 
 
-def resolve_settings(
-    presets: Presets, scale: str, resolution: int, on_the_way: bool = False, **changes: Any
-) -> Settings:
+def resolve_settings(presets: Presets, scale: str, resolution: int, on_the_way: int = 0, **changes: Any) -> Settings:
     """Take a family's preset, with what the config sets otherwise.
 
     Parameters
@@ -148,8 +178,8 @@ def resolve_settings(
         ``tiny``, ``small`` or ``paper``.
     resolution : int
         Side of the images.
-    on_the_way : bool
-        A stage of a growth that goes on to a higher resolution, and is therefore shorter.
+    on_the_way : int
+        Side that a growth goes on to after this stage, whose length and fading follow from it; 0 at its end.
     **changes
         Fields of the settings and their values.
 
@@ -165,6 +195,7 @@ def resolve_settings(
             f"{there}."
         )
     if on_the_way:
-        changes = {"kimg": 2 * PHASE_KIMG[scale], **changes}
+        first, phase = phases(scale, on_the_way)
+        changes = {"kimg": first if resolution == FIRST_STAGE else 2 * phase, "fade_kimg": phase, **changes}
     settings = replace(presets[scale, resolution], **changes)
     return replace(settings, tick_kimg=tick_length(settings.kimg))

@@ -19,7 +19,7 @@ from synthcohort.dicom.pseudonyms import Pseudonyms
 from synthcohort.gan.canaries import canary_rows, plant_canaries
 from synthcohort.gan.distributed import Ranks, launch
 from synthcohort.gan.features import Features, GuideFeatures, InceptionFeatures
-from synthcohort.gan.presets import resolve_settings
+from synthcohort.gan.presets import MINIMA, resolve_settings
 from synthcohort.gan.registry import load_family
 from synthcohort.gan.trainer import Material, train_generator
 
@@ -36,8 +36,8 @@ class Task:
         As in the config.
     resolution : int
         Side of the images.
-    on_the_way : bool
-        A stage of a growth that goes on in the same experiment.
+    on_the_way : int
+        Side that the growth goes on to in the same experiment; 0 where it ends with this stage.
     changes : dict
         Settings that differ from the preset.
     store, selection, folder : str
@@ -67,7 +67,7 @@ class Task:
     family: str
     scale: str
     resolution: int
-    on_the_way: bool
+    on_the_way: int
     changes: dict[str, Any]
     store: str
     selection: str
@@ -122,7 +122,8 @@ def run_rank(task: Task, ranks: Ranks) -> None:
     selection = pd.read_parquet(task.selection)
     rows = {side: group["row"].to_numpy() for side, group in selection.groupby("side")}
     guide = load_classifier(task.guide, device) if task.guide else None
-    features = _features(task.stop_rule.features, guide, device)
+    # Nothing stops a stage on the way: its length is part of the growth.
+    features = None if task.on_the_way else _features(task.stop_rule.features, guide, device)
     before = _read_networks(Path(task.before)) if task.before else None
     known: list[Any] = [
         weights_digest(guide.state_dict() if guide else {}),
@@ -141,13 +142,19 @@ def run_rank(task: Task, ranks: Ranks) -> None:
         Material(store, rows["train"], rows["valid"], guide, features, before, value_digest(known), secret),
         family,
         settings,
-        task.stop_rule,
+        stop_rule_of(task),
         task.seed,
         Path(task.folder),
         device,
         tuple(task.augmentations),
         ranks,
     )
+
+
+def stop_rule_of(task: Task) -> StopRule:
+    """Give the config's rule, with the published minimum where there is one."""
+    key = (task.family, task.scale, task.resolution)
+    return task.stop_rule.model_copy(update={"minimum": MINIMA[key]} if key in MINIMA else {})
 
 
 def _features(name: str, guide: Network | None, device: torch.device) -> Features | None:
