@@ -314,7 +314,7 @@ rule privacy:
         threads=study.threads,
         device=study.device,
         canaries=study.privacy.canaries,
-        mirrored=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
+        mirrored=lambda wildcards: plan.generators_mirror(wildcards.cohort),
         version=versions.PRIVACY,
     message:
         "Attacking the synthetic cohorts of {wildcards.cohort} {wildcards.experiment}"
