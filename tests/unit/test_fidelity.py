@@ -21,6 +21,7 @@ from synthcohort.classify.networks import build_network
 from synthcohort.classify.predict import logits
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
+from synthcohort.figures import style
 from synthcohort.figures.fidelity import NOT_MEASURED, PANELS, draw_fidelity_figure, fidelity_table, fidelity_words
 from synthcohort.measures.bootstrap import patient_weights
 from synthcohort.measures.fidelity import (
@@ -492,6 +493,22 @@ def test_the_figure_shows_every_metric_with_floor_and_controls(metrics: pd.DataF
         assert set(rows.loc[rows["role"] == "ceiling", "parameter"]) == set(panel.controls)
     mean = table[(table["metric"] == "label_fidelity") & (table["level"] == "016") & (table["source"] == "r3-gan")]
     assert mean["value"].item() == one(metrics, "label_fidelity", "fresh")["value"]
+
+
+def test_the_figure_is_drawn_again_from_its_csv(
+    metrics: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "UNDATED", {"svg": style.UNDATED["svg"]})
+    draw_fidelity_figure(two_levels(metrics), "resolution", tmp_path / "first")
+    kept = pd.read_csv(tmp_path / "first.csv", dtype={"level": str}, keep_default_na=False, na_values=[""])
+    kept = kept.assign(
+        axis="resolution",
+        experiment="resolution-" + kept["level"],
+        finding=np.where(kept["metric"] == "label_fidelity", "mean", ""),
+        parameter=kept["parameter"].fillna(""),
+    )
+    draw_fidelity_figure(kept, "resolution", tmp_path / "again")
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
 
 
 def test_replicates_are_pooled_in_the_figures_table(metrics: pd.DataFrame) -> None:
