@@ -72,8 +72,8 @@ class JudgedImages:
 
     def take(self, rows: NDArray[np.int64]) -> "JudgedImages":
         """Choose some of them, in the order of `rows`."""
-        parts = (self.features, self.scores, self.labels, self.patients)
-        return JudgedImages(ImageRows(self.images, rows), *(part[rows] for part in parts))
+        images = ImageRows(self.images, rows)
+        return JudgedImages(images, self.features[rows], self.scores[rows], self.labels[rows], self.patients[rows])
 
 
 def thin_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ class Space(NamedTuple):
 
     name: str
     metric: Metric
-    vectors: Callable[[Readable], Any]
+    vectors: Callable[[Any], Any]
 
 
 class Query(NamedTuple):

@@ -99,8 +99,7 @@ DIRECTION_SENTENCE = (
 CONTROLS_SENTENCE = (
     "Grey: what as many training images of other real patients reach, which the judge was trained on (label fidelity: "
     "held-out images). Broken lines: real images spoilt on purpose, blurred (to half the side) or with noise "
-    f"(σ = {NOISE:.0f} of 255), one image repeated, labels shuffled; where one lies beyond a panel, its value is written "
-    "there."
+    f"(σ = {NOISE:.0f} of 255), one image repeated, labels shuffled; where one lies beyond a panel, its value is there."
 )
 
 
