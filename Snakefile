@@ -13,6 +13,7 @@ from synthcohort.core.shown import shown_config
 from synthcohort.core.workflow import (
     check_config,
     growing,
+    growing_with_side,
     hand_library_to_jobs,
     inventory_of,
     lock_digest,

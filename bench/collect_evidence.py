@@ -1,4 +1,4 @@
-"""Keep what a long study found: its small tables, number figures and the digests of everything it made.
+"""Keep what a long study found: its small tables, number figures, the digests of all it made, and by which code.
 
     snakemake --cores 2 --configfile studies/evidence.yaml
     python bench/collect_evidence.py results/evidence studies/evidence.yaml docs/evidence/study
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.core.atomic import file_digest, write_csv
+from synthcohort.core.atomic import file_digest, read_json, write_csv, write_json
 from synthcohort.core.progress import track
 
 TABLES = ["claims.csv", "verdict.csv", "privacy.csv"]
+CODE = ["commit", "changed", "stages"]
 FIGURES = ["paper-*-two-columns.svg", "paper-*-two-columns.csv", "fidelity-*.svg", "fidelity-*.csv"]
 FIGURES += ["privacy-*.svg", "privacy-*.csv"]
 DIGESTED = ["metrics.parquet", "cohorts/**/*.parquet", "cohorts/**/*.safetensors", "cohorts/**/store.json"]
@@ -23,7 +24,7 @@ SUMMARIES = ["", "mean", "mean_common"]
 
 
 def collect(results: Path, config: Path, kept: Path) -> None:
-    """Copy config, tables and figures, the metrics' means, and one digest per declared table and weight file.
+    """Copy config, tables, figures and the metrics' means; name the code, and digest all declared tables and weights.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def collect(results: Path, config: Path, kept: Path) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     shutil.copyfile(config, kept / "config.yaml")
+    made_by = read_json(results / "provenance.json")["code"]
+    write_json(kept / "code.json", {key: made_by[key] for key in CODE})
     chosen = [results / "tables" / name for name in TABLES]
     chosen += [path for pattern in FIGURES for path in sorted((results / "figures").glob(pattern))]
     for path in chosen:

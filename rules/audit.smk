@@ -102,7 +102,7 @@ rule fidelity:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=growing(3000),
+        mem_mb=growing_with_side(plan, 3000),
         runtime=growing(120),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
@@ -143,7 +143,7 @@ rule neighbours:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=growing(3000),
+        mem_mb=growing_with_side(plan, 3000),
         runtime=growing(120),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
@@ -179,7 +179,7 @@ rule detection:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=growing(3000),
+        mem_mb=growing_with_side(plan, 3000),
         runtime=growing(120),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
@@ -214,7 +214,7 @@ rule attribution:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=growing(3000),
+        mem_mb=growing_with_side(plan, 3000),
         runtime=growing(120),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
@@ -303,7 +303,7 @@ rule privacy:
         CONDA
     threads: study.threads
     resources:
-        mem_mb=growing(3000),
+        mem_mb=growing_with_side(plan, 3000),
         runtime=growing(120),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
@@ -314,7 +314,7 @@ rule privacy:
         threads=study.threads,
         device=study.device,
         canaries=study.privacy.canaries,
-        mirrored=lambda wildcards: plan.cohort(wildcards.cohort).horizontal_flip,
+        mirrored=lambda wildcards: plan.generators_mirror(wildcards.cohort),
         version=versions.PRIVACY,
     message:
         "Attacking the synthetic cohorts of {wildcards.cohort} {wildcards.experiment}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcohort.audit.fidelity import fidelity_metrics
+from synthcohort.audit.fidelity import axis_size, fidelity_metrics
 from synthcohort.audit.judge import judge_controls, judge_rows, thin_rows
 from synthcohort.audit.utility import experiment_keys
 from synthcohort.classify.networks import load_classifier
@@ -24,7 +24,7 @@ def main(snakemake):
     judge = load_classifier(Path(snakemake.input.judge[0]).parent, prepare_device(params.device, params.threads))
     real = ImageStore(Path(snakemake.input.real[0]).parent)
     selection = pd.read_parquet(snakemake.input.selection)
-    row = pd.read_csv(snakemake.input.experiments, keep_default_na=False).set_index("experiment").loc[experiment]
+    experiments = pd.read_csv(snakemake.input.experiments, keep_default_na=False)
     seed = derive_seed(params.seed, "fidelity", cohort, experiment, replicate=replicate)
     train = selection["side"] == "train"
     training, held_out = (
@@ -41,10 +41,11 @@ def main(snakemake):
         judge_controls(judge, training, seed),
         samples,
         real.info.finding_names,
-        finding_list(row["averaged"]),
+        finding_list(experiments.set_index("experiment").loc[experiment, "averaged"]),
         Statistics.model_validate(params.statistics).confidence,
         seed,
         real.info.simulated,
+        axis_size(experiments, experiment),
     )
     write_parquet(snakemake.output[0], metrics)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from synthcohort.figures.claims import CEILING, OPPOSITE, SHOWS, UNCLEAR, claims
+from synthcohort.figures.claims import CEILING, OPPOSITE, SHOWS, TRIVIAL_TELL, UNCLEAR, claims
 
 WIDTH = 0.02
 
@@ -57,6 +57,19 @@ def test_detection_and_its_ceiling(low: float, high: float, expected: str) -> No
         rows("resolution-032", "r3-gan", machine_auroc=high, auroc=0.5),
     )
     assert found == {"machine detection rises with resolution": expected}
+
+
+def test_a_known_tell_is_noted_beside_detection_of_simulated_patients_alone() -> None:
+    table = pd.DataFrame(
+        rows("resolution-016", "r3-gan", machine_auroc=0.7)
+        + rows("resolution-032", "r3-gan", machine_auroc=0.9)
+        + level("classes-002", 0.05)
+        + level("classes-010", 0.2)
+    )
+    notes = claims(table).set_index("claim")["note"]
+    assert notes["machine detection rises with resolution"] == TRIVIAL_TELL
+    assert notes["the gap shrinks with fewer label combinations"] == ""
+    assert set(claims(table.assign(simulated=False))["note"]) == {""}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_chexpert(tmp_path):
     assert set(result.table.loc[[first, second], "transfer_syntax"]) == {"JPEG"}
 
 
+def test_a_frontal_image_with_a_sideways_direction_is_frontal(tmp_path):
+    data = chexpert(tmp_path)
+    table = pd.read_csv(data.labels)
+    table["AP/PA"] = ["LL", "AP", "RL", "AP"]
+    table.to_csv(data.labels, index=False)
+    assert read_dataset(data).table["view"].tolist() == ["Frontal", "other", "Frontal", "AP"]
+
+
 @pytest.mark.parametrize(("uncertain", "value"), [("ones", 1), ("zeros", 0), ("unknown", np.nan)])
 def test_uncertain_labels_count_as_the_config_says(tmp_path, uncertain, value):
     table = read_dataset(chexpert(tmp_path, uncertain)).table

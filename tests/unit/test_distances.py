@@ -4,7 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from synthcohort.measures.distances import (
     frechet_distance,
@@ -58,6 +60,31 @@ def test_frechet_distance_of_equal_sets_is_zero_and_symmetric_with_fewer_vectors
         assert frechet_distance(first, first) == pytest.approx(0, abs=1e-5)
         assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first), rel=1e-6)
         assert frechet_distance(np.ones((9, 4)), np.ones((9, 4))) == 0
+
+
+def test_torchmetrics_finds_the_same_distances() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    class Given(nn.Module):
+        """In place of Inception: the vectors as they are."""
+
+        num_features = 6
+
+        def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+            return vectors
+
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(80, 6)), random.normal(size=(80, 6)) * 1.5 + 0.4
+    frechet = FrechetInceptionDistance(feature=Given()).set_dtype(torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features
+        kernel = KernelInceptionDistance(feature=Given(), subsets=1, subset_size=80)
+    for measure in (frechet, kernel):
+        measure.update(torch.from_numpy(first), real=True)
+        measure.update(torch.from_numpy(second), real=False)
+    assert frechet_distance(first, second) == pytest.approx(frechet.compute().item(), rel=1e-9)
+    assert kernel_distance(first, second) == pytest.approx(kernel.compute()[0].item(), rel=1e-6)
 
 
 def test_kernel_distance_is_its_double_loop() -> None:

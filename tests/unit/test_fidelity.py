@@ -13,7 +13,7 @@ from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity as skimage_similarity
 
 from synthcohort.audit import judge as preparing
-from synthcohort.audit.fidelity import DISTANCES, FEATURE_MEASURES, fidelity_metrics
+from synthcohort.audit.fidelity import DISTANCES, FEATURE_MEASURES, axis_size, fidelity_metrics
 from synthcohort.audit.judge import JudgedImages, blur, judge_controls, judge_images, judge_rows, noised, thin_rows
 from synthcohort.audit.utility import METRIC_COLUMNS, combine_metrics
 from synthcohort.audit.vocabulary import NOISE
@@ -21,6 +21,7 @@ from synthcohort.classify.networks import build_network
 from synthcohort.classify.predict import logits
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import Finding, ImageStore, StoreInfo, write_store
+from synthcohort.figures import style
 from synthcohort.figures.fidelity import NOT_MEASURED, PANELS, draw_fidelity_figure, fidelity_table, fidelity_words
 from synthcohort.measures.bootstrap import patient_weights
 from synthcohort.measures.fidelity import (
@@ -309,6 +310,23 @@ def test_every_metric_has_values_a_floor_and_a_ceiling(metrics: pd.DataFrame) ->
     assert set(metrics.loc[metrics["metric"] == "diversity", "parameter"]) == {"ssim", "repeated"}
 
 
+def test_one_size_holds_for_all_levels_of_an_axis(sets: dict[str, JudgedImages]) -> None:
+    columns = ["experiment", "axis", "level", "train_images", "valid_images", "test_images"]
+    rows = [
+        ("samples-00400", "samples", 400, 1600, 300, 310),
+        ("samples-00100", "samples", 100, 400, 300, 310),
+        ("samples-00004", "samples", 4, 16, 300, 310),  # too few: not measured, so it does not make the others small
+        ("amount-0050", "amount", 50, 900, 300, 310),
+        ("amount-0200", "amount", 200, 900, 300, 310),
+        ("resolution-016", "resolution", 16, 90_000, 6000, 6000),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    assert [axis_size(table, row[0]) for row in rows] == [400, 400, 400, 450, 450, 5000]
+    metrics = measure(sets, {"fresh": sets["fresh"]}, most=200)
+    assert (metrics.loc[metrics["metric"].isin([*DISTANCES, "diversity"]), "n"] == 200).all()
+    assert set(metrics.loc[metrics["metric"] == "label_fidelity", "n"]) == {300, 320}
+
+
 def test_training_images_as_a_sample_give_the_floor(sets: dict[str, JudgedImages]) -> None:
     metrics = measure(sets, {"copier": sets["training"]})
     for metric in (*DISTANCES, "diversity"):
@@ -425,14 +443,15 @@ def test_the_judge_of_rows_agrees_with_the_classifiers_own_predictions(tmp_path:
     found = judge_rows(judge, store, rows)
     np.testing.assert_allclose(found.scores, 1 / (1 + np.exp(-logits(judge, store, rows).astype(float))), atol=1e-6)
     assert found.features.dtype == np.float32
-    assert found.images.tolist() == images[rows].tolist()
+    assert found.images[:].tolist() == images[rows].tolist()
+    assert found.take(np.array([3, 0])).images[:].tolist() == images[[17, 30]].tolist()
     assert found.labels.tolist() == labels[rows].tolist()
     assert found.patients.tolist() == patients[rows].tolist()
     in_parts = judge_images(judge, found.images, found.labels, found.patients, batch=3)
     np.testing.assert_allclose(in_parts.features, found.features, atol=1e-4)
     controls = judge_controls(judge, found, 0)
     assert set(controls) == {"blurred", "noisy"}
-    assert controls["blurred"].images.tolist() == blur(found.images).tolist()
+    assert controls["blurred"].images.tolist() == blur(found.images[:]).tolist()
 
 
 def test_controls_are_spoilt_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,6 +493,22 @@ def test_the_figure_shows_every_metric_with_floor_and_controls(metrics: pd.DataF
         assert set(rows.loc[rows["role"] == "ceiling", "parameter"]) == set(panel.controls)
     mean = table[(table["metric"] == "label_fidelity") & (table["level"] == "016") & (table["source"] == "r3-gan")]
     assert mean["value"].item() == one(metrics, "label_fidelity", "fresh")["value"]
+
+
+def test_the_figure_is_drawn_again_from_its_csv(
+    metrics: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "UNDATED", {"svg": style.UNDATED["svg"]})
+    draw_fidelity_figure(two_levels(metrics), "resolution", tmp_path / "first")
+    kept = pd.read_csv(tmp_path / "first.csv", dtype={"level": str}, keep_default_na=False, na_values=[""])
+    kept = kept.assign(
+        axis="resolution",
+        experiment="resolution-" + kept["level"],
+        finding=np.where(kept["metric"] == "label_fidelity", "mean", ""),
+        parameter=kept["parameter"].fillna(""),
+    )
+    draw_fidelity_figure(kept, "resolution", tmp_path / "again")
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
 
 
 def test_replicates_are_pooled_in_the_figures_table(metrics: pd.DataFrame) -> None:

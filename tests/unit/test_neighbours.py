@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from gan_toys import draw_faces
+from synthcohort.audit import judge as judging
+from synthcohort.audit import neighbours as neighbouring
 from synthcohort.audit.judge import noised
 from synthcohort.audit.neighbours import (
     GROUPS,
@@ -210,6 +213,32 @@ def test_images_of_the_same_distribution_have_ratio_one_and_controls_hold(tmp_pa
             assert abs(row["value"] - 1) < 0.08
             assert row["n"] == count
         assert one(metrics, "positive_control", space)["ci_high"] < 0.6
+
+
+def test_the_median_is_over_a_limited_number_of_images(
+    tmp_path: Path, judge: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, selection = cohort(tmp_path / "real")
+    made = synthetic(tmp_path / "made", draw_faces(300, 1))
+    for module in (judging, neighbouring):
+        monkeypatch.setattr(module, "MAXIMUM_IMAGES", 60)
+    searched: list[tuple[int, int]] = []
+    search = neighbouring.nearest_neighbours
+
+    def counted(queries: Any, references: Any, *more: Any) -> Any:
+        blocks = list(references)
+        searched.append((len(queries), sum(map(len, blocks))))
+        return search(queries, blocks, *more)
+
+    monkeypatch.setattr(neighbouring, "nearest_neighbours", counted)
+    metrics = neighbour_metrics(KEYS, made, real, selection, judge, STATISTICS, 0)
+    assert set(searched) == {(60, 60)}
+    for space in SPACES:
+        assert one(metrics, "value", space)["n"] == 60
+        assert one(metrics, "negative_control", space)["n"] == 20, "whole patients, of three images each"
+    searched.clear()
+    neighbour_gallery(made, real, selection, judge, 0, images=2)
+    assert {references for _, references in searched} == {300, 600}, "what is shown is searched for among all"
 
 
 def test_planted_copies_make_the_ratio_fall(tmp_path: Path, judge: Network) -> None:

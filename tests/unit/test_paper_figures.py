@@ -13,6 +13,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from synthcohort.core.atomic import write_arrays
+from synthcohort.figures import style
+from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.paper import (
     CREDIT,
     PUBLISHED,
@@ -207,3 +209,27 @@ def test_attribution_shows_the_pair_of_the_run_by_occlusion(masks: bool, tmp_pat
         table = draw_paper_attribution(runs, tmp_path / source, "two_columns")
         assert table["finding"].tolist() == [f"Finding {number}" for number in range(6)]
         assert table["agreement"].tolist() == pytest.approx([agreement] * 6)
+
+
+# From the CSV alone
+
+
+def as_metrics(csv: Path) -> pd.DataFrame:
+    """Take a figure's CSV for metrics.parquet: what it does not hold, the figure does not need."""
+    table = pd.read_csv(csv, dtype={"level": str}, keep_default_na=False, na_values=[""])
+    if "published" in table:
+        table = table[~table["published"].astype(bool)]
+    given = {"finding": "mean", "metric": "auroc", "role": "value", "parameter": "", "features": ""}
+    table = table.assign(**{name: table.get(name, value) for name, value in given.items()})
+    return table.assign(experiment=table["axis"] + "-" + table["level"])
+
+
+def test_a_number_figure_is_drawn_again_from_its_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "UNDATED", {"svg": style.UNDATED["svg"]})
+    metrics = made_up.metrics(replicates=2)
+    draw_axis_figure(metrics, "classes", tmp_path / "axis")
+    draw_axis_figure(as_metrics(tmp_path / "axis.csv"), "classes", tmp_path / "axis-again")
+    draw_paper_figure(metrics, "classes", tmp_path / "paper", "two_columns", BOTH)
+    draw_paper_figure(as_metrics(tmp_path / "paper.csv"), "classes", tmp_path / "paper-again", "two_columns", BOTH)
+    for name in ("axis", "paper"):
+        assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / f"{name}-again.svg").read_bytes()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from dicom_files import ct, save
 from gan_toys import make_images
@@ -27,6 +28,7 @@ from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.render import Renderer
 from synthcohort.gan.sampler import wanted_labels
 
+ROOT = Path(__file__).resolve().parents[2]
 SWITCHES = set(Protocol.model_fields) - {"name"}
 AXES = [
     {"axis": "resolution", "levels": [16], "valid_images": 40, "test_images": 30, "minimum_images": 100},
@@ -173,10 +175,41 @@ def test_stop_on_training_images() -> None:
     assert (published.images, published.samples) == ("training", 10_000)
 
 
+def generators_mirror(chosen: Study) -> bool:
+    changes = Plan(chosen).training("c", "resolution-016", "r3-gan")["changes"]
+    return bool(changes["horizontal_flip"])
+
+
 def test_mirror_always() -> None:
-    assert not Plan(study()).mirrors("c")
-    assert Plan(study("paper")).mirrors("c")
-    assert Plan(study(horizontal_flip=True)).mirrors("c")
+    """As published, classifiers mirror in every cohort and generators in none."""
+    chosen = study(), study(horizontal_flip=True), study("paper"), study("paper", horizontal_flip=True)
+    assert [Plan(one).mirrors("c") for one in chosen] == [False, True, True, True]
+    assert [generators_mirror(one) for one in chosen] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("word", ["paper", "corrected"])
+def test_one_word_turns_the_papers_study_into_the_corrected_one(word: str) -> None:
+    config = yaml.safe_load((ROOT / "studies/paper.yaml").read_text())
+    assert config["protocol"] == "paper"
+    chosen = load_study(config | {"protocol": word})
+    assert {getattr(chosen.protocol, switch) for switch in SWITCHES} == {word == "paper"}
+    plan = Plan(chosen)
+    mirrored = {name: (plan.mirrors(name), plan.generators_mirror(name)) for name in plan.cohorts}
+    totals: dict[str, dict[int, int]] = {}
+    for experiment in plan.experiments:
+        if experiment.axis.axis == "classes":
+            quota = images(chosen).quotas(experiment.axis, experiment.level)["train"] or 0
+            totals.setdefault(experiment.cohort, {})[experiment.level] = quota * experiment.level
+    if word == "paper":
+        assert mirrored == {"chexpert": (True, False), "rsna": (True, False)}
+        assert totals["chexpert"] == {20: 29000, 15: 24000, 10: 20000, 6: 13800, 4: 15600, 2: 12600}
+        assert totals["rsna"] == {10: 25000, 8: 24960, 6: 25020, 4: 25000, 2: 25000}
+    else:
+        assert mirrored == {"chexpert": (False, False), "rsna": (True, True)}
+        # What the paper's own numbers can fill at every level; else totals would differ again.
+        assert set(totals["chexpert"].values()) == {12600}
+        assert min(totals["rsna"].values()) > 25000 - 10
+        assert max(totals["rsna"].values()) == 25000
 
 
 def utility(protocol: Protocol) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from synthcohort.audit.utility import METRIC_COLUMNS, METRIC_KEYS, combine_metri
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
+from synthcohort.core.protocol import Protocol
 from synthcohort.figures.axes import axis_table
 from synthcohort.figures.bars import finding_table
 from synthcohort.figures.numbers import select, summarise
@@ -205,6 +206,40 @@ def test_readers_of_the_metrics_see_no_delong_rows() -> None:
         assert seen.equals(expected) if isinstance(seen, pd.DataFrame) else seen == expected
     doubled = result.assign(value=np.where(result["parameter"] == "delong", 9.0, result["value"]))
     assert select(doubled, "auroc")["value"].max() <= 1
+
+
+NOISE = {f"r{number}": {"real": table(0.5, 1), "r3-gan": table(50.0, 30 + number)} for number in range(3)}
+"""A source that learnt nothing: its scores are noise."""
+
+
+@pytest.mark.parametrize("replicates", [1, 3])
+def test_flipping_lifts_noise_above_chance_but_the_verdict_is_not_fooled(replicates: int) -> None:
+    predictions = dict(list(NOISE.items())[:replicates])
+    flipped = metrics(predictions=predictions, protocol=Protocol(flip_auroc=True), findings=FINDINGS[:2])
+    name = "all" if replicates > 1 else "r0"
+    shown = one(flipped, "r3-gan", "auroc", "mean", replicate=name)
+    assert shown["ci_low"] > 0.5, "of flipped AUROCs none can reach chance"
+    plain = one(flipped, "r3-gan", "auroc", "mean", "unflipped", name)
+    assert plain["ci_low"] < 0.5 < plain["ci_high"]
+    read = summarise(flipped).set_index("source")
+    assert read["verdict"].to_dict() == {"real": "", "r3-gan": "not trained long enough"}
+    assert read.loc["r3-gan", ["auroc", "auroc_low"]].tolist() == shown[["value", "ci_low"]].tolist()
+    for drawn in (axis_table(flipped, "resolution"), finding_table(flipped, "resolution-016", {})):
+        rows = drawn[(drawn["source"] == "r3-gan") & (drawn["replicate"] == "all")]
+        assert set(rows["verdict"]) == {"not trained long enough"}
+    (found,) = answers(flipped, Statistics())
+    assert found.verdict == "not trained long enough"
+    assert "unless it is flipped" in found.sentence
+
+
+def test_where_real_images_taught_nothing_flipping_gives_no_reference() -> None:
+    noise = {"r0": {"real": table(50.0, 30), "r3-gan": table(0.5, 1)}}
+    flipped = metrics(predictions=noise, protocol=Protocol(flip_auroc=True))
+    assert one(flipped, "real", "auroc", "mean")["ci_low"] > 0.5
+    assert np.isnan(one(flipped, "r3-gan", "retention", "mean")["ci_low"])
+    (found,) = answers(flipped, Statistics())
+    assert found.verdict == "nothing can be said"
+    assert "does not beat chance" in found.sentence
 
 
 def several(count: int = 3, spread: float = 0.2) -> dict[str, dict[str, pd.DataFrame]]:

@@ -52,12 +52,13 @@ def fidelity_metrics(
     confidence: float,
     seed: int,
     simulated: bool,
+    most: int = MAXIMUM_IMAGES,
 ) -> pd.DataFrame:
     """Measure the fidelity of one or several families' samples, and of controls, in one experiment and replicate.
 
-    All distances are to N held-out real images and from N images of each set, N being the size of the smallest set (and
-    5000 at most), so that their values can be compared. Every metric stands between a floor, what real images reach,
-    and a ceiling, what images reach that are spoilt on purpose:
+    All distances are to N held-out real images and from N images of each set, N being `most`, or the size of the
+    smallest set where that is less: several of them fall with N alone, so values of another N are others. Every metric
+    stands between a floor, what real images reach, and a ceiling, what images reach that are spoilt on purpose:
 
     ==================================  ==============================  ================================================
     metric                              floor                           ceiling (``parameter``)
@@ -69,7 +70,10 @@ def fidelity_metrics(
     label_fidelity                      held-out images                 the same with their labels ``shuffled``
     ==================================  ==============================  ================================================
 
-    The floor of label fidelity is not of training images: the judge was trained on their labels.
+    The floor of label fidelity is not of training images: the judge was trained on their labels. It was trained on
+    their images, too: where it fits them too closely, they lie farther from held-out ones in its features than other
+    real patients' images would, and the floor is too high. Halves of the held-out images would not have that, but N
+    would be half as large everywhere.
 
     Parameters
     ----------
@@ -93,6 +97,8 @@ def fidelity_metrics(
         Seed of every choice; all sets share it, so equal sets have equal numbers.
     simulated : bool
         Whether the cohort's patients are simulated.
+    most : int
+        Images of a set at most: what `axis_size` gives, so that one N holds for all levels of an axis.
 
     Returns
     -------
@@ -111,7 +117,7 @@ def fidelity_metrics(
     ValueError
         When a patient is held out and trained on, or the controls are not of the training images.
     """
-    count = _common_size(keys, held_out, training, samples)
+    count = min(most, _common_size(keys, held_out, training, samples))
     if count < FEWEST:
         return no_metrics()
     if set(held_out.patients) & set(training.patients):
@@ -148,6 +154,31 @@ def fidelity_metrics(
             row = _row(source, role, "label_fidelity", "judge", parameter, interval, n)
             rows.append({**row, "finding": finding})
     return combine_metrics([pd.DataFrame([{**keys, "simulated": simulated, **row} for row in rows])])
+
+
+def axis_size(experiments: pd.DataFrame, experiment: str) -> int:
+    """Find the N that all levels of an experiment's axis have.
+
+    Parameters
+    ----------
+    experiments : pandas.DataFrame
+        The cohort's experiments.csv.
+    experiment : str
+        For example ``"samples-00400"``.
+
+    Returns
+    -------
+    int
+        The smallest set of any level, `MAXIMUM_IMAGES` at most. Levels with fewer than `FEWEST` are not measured, and
+        so do not count.
+    """
+    axis = experiments.loc[experiments["experiment"] == experiment, "axis"].item()
+    levels = experiments[experiments["axis"] == axis]
+    amount = levels["level"] / 100 if axis == "amount" else 1.0
+    synthetic = (amount * levels["train_images"]).round().astype(int)
+    held_out = levels["valid_images"] + levels["test_images"]
+    smallest = pd.concat([levels["train_images"], synthetic, held_out], axis=1).min(axis=1)
+    return int(min([*smallest[smallest >= FEWEST], MAXIMUM_IMAGES]))
 
 
 def _common_size(

@@ -7,18 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from synthcohort.audit.judge import noised
+from synthcohort.audit.judge import MAXIMUM_IMAGES, ImageRows, noised, thin_rows
 from synthcohort.audit.utility import combine_metrics
 from synthcohort.audit.vocabulary import GROUPS, SPACES
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.cohort.labels import combination_names
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
-from synthcohort.core.store import Images, ImageStore
+from synthcohort.core.store import ImageStore
 from synthcohort.gan.features import GuideFeatures, feature_vectors
 from synthcohort.measures.neighbours import (
+    SEARCH_ELEMENTS,
     Metric,
     Neighbours,
+    Readable,
     in_blocks,
     median_interval,
     nearest_neighbours,
@@ -47,13 +49,13 @@ class Space(NamedTuple):
 
     name: str
     metric: Metric
-    vectors: Callable[[Images], NDArray[Any]]
+    vectors: Callable[[Any], Any]
 
 
 class Query(NamedTuple):
     """Images whose neighbours are sought, what they are compared with, and who belongs together in a resample."""
 
-    images: Images
+    images: Readable
     sides: Sides
     groups: ArrayLike
 
@@ -65,7 +67,7 @@ def spaces(judge: Network) -> dict[str, Space]:
     """
     features, device = GuideFeatures(judge), next(judge.parameters()).device
 
-    def pooled(images: Images) -> NDArray[np.float32]:
+    def pooled(images: Readable) -> NDArray[np.float32]:
         return feature_vectors(features, (to_input(np.array(block), device) for block in in_blocks(images)))
 
     made = (Space(f"judge ({judge.name})", "cosine", pooled), Space("pixels", "euclidean", lambda images: images))
@@ -97,8 +99,8 @@ def thin_patients(rows: pd.DataFrame, count: int, rng: np.random.Generator) -> R
     return np.sort(rows["row"].to_numpy()[order[:count]])
 
 
-def equal_sides(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator) -> Sides:
-    """Thin the larger of two groups of real images to the other's size, see `thin_patients`.
+def equal_sides(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator, most: int | None = None) -> Sides:
+    """Thin the larger of two groups of real images to the other's size, or both to `most`, see `thin_patients`.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def equal_sides(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Genera
     """
     if set(first["patient_id"]) & set(second["patient_id"]):
         raise UserError("split: a patient is on two sides, so neighbours cannot be compared; split the cohort again.")
-    count = min(len(first), len(second))
+    count = min(len(first), len(second), most or len(first))
     if not count:
         raise UserError("split: neighbours need images on every side (train, valid, test); use more patients.")
     return Sides(thin_patients(first, count, rng), thin_patients(second, count, rng))
@@ -192,9 +194,10 @@ def neighbour_metrics(
 ) -> pd.DataFrame:
     """Compare how near synthetic images are to training images and to held-out ones.
 
-    ``nearest_ratio`` is the median over all synthetic images of the distance to the nearest training image, divided by
+    ``nearest_ratio`` is the median over the synthetic images of the distance to the nearest training image, divided by
     that to the nearest held-out image. A generator that knows no more of its training patients than of others has 1;
-    one that copies most images has far less. A median does not see that a few are copied.
+    one that copies most images has far less. A median does not see that a few are copied. Of synthetic images and of
+    each side `MAXIMUM_IMAGES` are compared at most: the time in pixels grows with the product.
 
     Parameters
     ----------
@@ -232,14 +235,19 @@ def neighbour_metrics(
     training, valid, test = (_side(selection, side) for side in ("train", *HELD_OUT))
     if set(test["patient_id"]) & (set(training["patient_id"]) | set(valid["patient_id"])):
         raise UserError("split: a test patient is on two sides, so there is no control; split the cohort again.")
-    sides = equal_sides(training, _side(selection, *HELD_OUT), rng)
+    sides = equal_sides(training, _side(selection, *HELD_OUT), rng, MAXIMUM_IMAGES)
     copied = rng.permutation(sides.training)[:COPIES]
     copies = noised(real.images[copied], NOISE, rng)
+    made = thin_rows(synthetic.all_rows, seed)
+    if len(test) > MAXIMUM_IMAGES:
+        test = test[test["row"].isin(thin_patients(test, MAXIMUM_IMAGES, rng))]
     roles = {
-        "value": Query(synthetic.images, sides, np.arange(len(synthetic))),
+        "value": Query(ImageRows(synthetic.images, made), sides, made),
         "positive_control": Query(copies, sides, np.arange(len(copies))),
         "negative_control": Query(
-            real.images[test["row"].to_numpy()], equal_sides(training, valid, rng), test["patient_id"]
+            ImageRows(real.images, test["row"].to_numpy()),
+            equal_sides(training, valid, rng, MAXIMUM_IMAGES),
+            test["patient_id"],
         ),
     }
     rows = []
@@ -267,9 +275,9 @@ def neighbour_metrics(
     return combine_metrics([pd.DataFrame(rows)])
 
 
-def _nearest(space: Space, vectors: NDArray[Any], real: ImageStore, members: Rows, k: int) -> Neighbours:
+def _nearest(space: Space, vectors: Readable, real: ImageStore, members: Rows, k: int) -> Neighbours:
     """Nearest of some real images, which are read and mapped block by block."""
-    references = (space.vectors(block) for block in in_blocks(real.images, members))
+    references = (space.vectors(block) for block in in_blocks(real.images, members, SEARCH_ELEMENTS))
     return nearest_neighbours(vectors, references, k, space.metric)
 
 

@@ -14,7 +14,6 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
 from synthcohort.core.protocol import Protocol
 from synthcohort.measures.bootstrap import (
-    MEASURES,
     Bootstrap,
     basic_interval,
     bootstrap_measures,
@@ -38,6 +37,9 @@ POOLED = "all"
 """Name of the replicate that stands for all of them."""
 DELONG = "delong"
 """Parameter of the rows whose interval is DeLong's; it is empty in those whose interval is the bootstrap's."""
+CHANCE = 0.5
+UNFLIPPED = "unflipped"
+"""Parameter of the rows that hold AUROCs as they are, where the others are flipped: only these can reach chance."""
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
@@ -74,8 +76,8 @@ def utility_metrics(
         Whether the test patients are simulated.
     protocol : Protocol
         With `flip_auroc` every AUROC below 0.5 counts as 1 − AUROC, ``mean`` is over all findings that have both
-        classes, whatever `findings` says, and there are no DeLong rows; with `own_findings_only` there is no
-        ``mean_common``.
+        classes, whatever `findings` says, there are no DeLong rows, and ``auroc`` stands there a second time as it is
+        (``parameter`` is `UNFLIPPED`); with `own_findings_only` there is no ``mean_common``.
 
     Returns
     -------
@@ -118,7 +120,8 @@ def utility_metrics(
     rows: list[Row] = []
     for replicate, value, sample in _by_replicate(result, list(predictions), rng):
         for target, members in targets.items():
-            compared = _compare(_mean(value, members), _mean(sample, members), sources, statistics.confidence)
+            means = _mean(value, members), _mean(sample, members)
+            compared = _compare(result.measures, *means, sources, statistics.confidence)
             rows += [{"replicate": replicate, "finding": target, "parameter": "", **row} for row in compared]
         for name, redrawn in zip(names, result.redrawn, strict=True):
             row = _row(REAL, "redrawn", float(redrawn))
@@ -196,12 +199,16 @@ def _by_replicate(
 
 
 def _flipped(result: Bootstrap, names: list[str]) -> tuple[Bootstrap, list[str]]:
-    """Treat AUROCs as the paper did; also name the findings that it averages, those that have both classes."""
+    """Treat AUROCs as the paper did, with a measure `UNFLIPPED` beside them.
+
+    Also name the findings that the paper averages, those that have both classes.
+    """
     place = list(result.measures).index("auroc")
-    values, samples = result.values.copy(), result.samples.copy()
-    values[place], samples[place] = (np.maximum(part[place], 1 - part[place]) for part in (values, samples))
+    values, samples = (np.concatenate([part, part[[place]]]) for part in (result.values, result.samples))
+    for part in (values, samples):
+        part[place] = np.maximum(part[place], 1 - part[place])
     defined = ~np.isnan(values[place]).any(axis=0)
-    return replace(result, values=values, samples=samples), [
+    return replace(result, measures=(*result.measures, UNFLIPPED), values=values, samples=samples), [
         name for name, known in zip(names, defined, strict=True) if known
     ]
 
@@ -230,19 +237,26 @@ def _row(source: str, metric: str, value: float, interval: Interval = (np.nan, n
 
 
 def _compare(
-    values: NDArray[np.float64], samples: NDArray[np.float64], sources: list[str], confidence: float
+    measures: Sequence[str],
+    values: NDArray[np.float64],
+    samples: NDArray[np.float64],
+    sources: list[str],
+    confidence: float,
 ) -> Iterator[Row]:
     """Rows of one replicate and finding from values ``[measures, sources]`` and samples ``[…, resamples]``."""
     for number, source in enumerate(sources):
-        for measure, value, sample in zip(MEASURES, values[:, number], samples[:, number], strict=True):
+        for measure, value, sample in zip(measures, values[:, number], samples[:, number], strict=True):
             biased = measure == "calibration_error"
             interval = basic_interval(value, sample, confidence) if biased else percentile_interval(sample, confidence)
-            yield _row(source, measure, float(value), interval)
-    aurocs, drawn = (measured[list(MEASURES).index("auroc")] for measured in (values, samples))
+            row = _row(source, measure, float(value), interval)
+            yield row | ({"metric": "auroc", "parameter": UNFLIPPED} if measure == UNFLIPPED else {})
+    aurocs, drawn = (measured[list(measures).index("auroc")] for measured in (values, samples))
+    unflipped = samples[list(measures).index(UNFLIPPED if UNFLIPPED in measures else "auroc"), 0]
+    beats_chance = percentile_interval(unflipped, confidence)[0] > CHANCE
     for number, source in enumerate(sources[1:], start=1):
         gap = percentile_interval(drawn[0] - drawn[number], confidence)
         yield _row(source, "utility_gap", float(aurocs[0] - aurocs[number]), gap)
-        kept = retention_interval(drawn[number], drawn[0], confidence)
+        kept = retention_interval(drawn[number], drawn[0], confidence) if beats_chance else (np.nan, np.nan)
         yield _row(source, "retention", float(retention(aurocs[number], aurocs[0])), kept)
 
 

@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from synthcohort.core.config import Study
 from synthcohort.core.load import inner_model
+from synthcohort.core.protocol import Protocol
 
 NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
 PLURALS = {"text": "texts", "integer": "integers"}
@@ -79,6 +80,8 @@ def _model_lines(model: BaseModel, explained: set[tuple[type[BaseModel], str]]) 
 
 
 def _value_lines(name: str, value: Any, explained: set[tuple[type[BaseModel], str]]) -> list[str]:
+    if isinstance(value, Protocol) and value == Protocol(name=value.name):
+        return [f"{name}: {value.name}"]
     if isinstance(value, BaseModel):
         return [f"{name}:", *_indent(_model_lines(value, explained))]
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):

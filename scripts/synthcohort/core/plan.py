@@ -123,6 +123,10 @@ class Plan:
         """Tell whether the classifiers of a cohort mirror their training images."""
         return self.study.protocol.mirror_always or self.cohort(cohort).horizontal_flip
 
+    def generators_mirror(self, cohort: str) -> bool:
+        """Tell whether the generators of a cohort do; as published none does, though all classifiers do."""
+        return not self.study.protocol.mirror_always and self.cohort(cohort).horizontal_flip
+
     def training(self, cohort: str, experiment: str, family: str, stage: int | None = None) -> dict[str, Any]:
         """Say how a generator, or one stage of its growth, is trained.
 
@@ -138,7 +142,7 @@ class Plan:
         config, full = self.generator(family), self.experiment(cohort, experiment).resolution
         side = stage or full
         changes: dict[str, Any] = {
-            "horizontal_flip": self.cohort(cohort).horizontal_flip,
+            "horizontal_flip": self.generators_mirror(cohort),
             "augmentation": None if config.augmentation == "adaptive" else config.augmentation,
             "accumulation": config.accumulation,
         }

@@ -31,7 +31,8 @@ class Protocol(BaseModel):
     copy_labels: bool = False
     """Draw one synthetic image for every real label vector, not from the training distribution of combinations."""
     mirror_always: bool = False
-    """Classifiers mirror training images at random in every cohort, whether side carries meaning or not."""
+    """Classifiers mirror training images at random in every cohort, whether side carries meaning or not, and generators
+    in none."""
     drop_unlabelled: bool = False
     """Leave out images without any positive finding, not count them as `no_finding`."""
 

@@ -15,6 +15,9 @@ from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan, phantom_folder
 from synthcohort.core.released import released_run
 
+PER_MEGAPIXEL = 20_000
+"""MB that audits hold more at 1024², and a quarter as much at 512²: 5000 noised images and their like."""
+
 
 def hand_library_to_jobs() -> None:
     """Make every job use the library of this checkout, whatever else is installed where it runs."""
@@ -58,6 +61,16 @@ def growing(amount: int) -> Callable[[Any, int], int]:
 
     def asked(wildcards: Any, attempt: int) -> int:
         return amount * attempt
+
+    return asked
+
+
+def growing_with_side(plan: Plan, amount: int) -> Callable[[Any, int], int]:
+    """Ask for memory as `growing` does, and for `PER_MEGAPIXEL` more per megapixel of an experiment's images."""
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        side = plan.experiment(wildcards.cohort, wildcards.experiment).resolution
+        return (amount + round(PER_MEGAPIXEL * side**2 / 2**20)) * attempt
 
     return asked
 

@@ -97,9 +97,9 @@ DIRECTION_SENTENCE = (
     "images (≈); elsewhere ↓ lower, ↑ higher is better."
 )
 CONTROLS_SENTENCE = (
-    "Grey: what as many training images of other real patients reach (label fidelity: held-out images). Broken lines: "
-    f"real images spoilt on purpose, blurred (to half the side) or with noise (σ = {NOISE:.0f} of 255), one image "
-    "repeated, labels shuffled; where one lies beyond a panel, its value is written there."
+    "Grey: what as many training images of other real patients reach, which the judge was trained on (label fidelity: "
+    "held-out images). Broken lines: real images spoilt on purpose, blurred (to half the side) or with noise "
+    f"(σ = {NOISE:.0f} of 255), one image repeated, labels shuffled; where one lies beyond a panel, its value is there."
 )
 
 

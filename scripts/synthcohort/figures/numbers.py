@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from synthcohort.audit.utility import POOLED
+from synthcohort.audit.utility import POOLED, UNFLIPPED
 from synthcohort.core.errors import UserError
 from synthcohort.figures.style import CHANCE, ordered_sources
 
@@ -15,7 +15,8 @@ TOO_FEW = "too few test patients"
 def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None) -> pd.DataFrame:
     """Values of one metric, one row per cohort, experiment, source and finding.
 
-    Only rows without a parameter are taken: one with it is a variant, as DeLong's interval is of the bootstrap's.
+    Only rows without a parameter are taken: one with it is a variant, as DeLong's interval is of the bootstrap's. Of
+    the unflipped AUROCs, which stand beside flipped ones, the lower end is taken along: it alone can reach chance.
     Several replicates become one row: the pooled row where the metrics hold one; else the mean of their values, with an
     interval from the lowest to the highest end of theirs (wider than any of them, never narrower).
 
@@ -32,11 +33,21 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
     -------
     pandas.DataFrame
         The columns `KEYS`, ``value``, ``ci_low``, ``ci_high``, ``n`` (smallest of the replicates), ``simulated``,
-        ``replicates`` (count) and ``position`` (the level as a number).
+        ``replicates`` (count), ``position`` (the level as a number), and ``lowest``: ``ci_low``, or the unflipped one.
     """
-    rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value") & (metrics["parameter"] == "")]
+    rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value")]
     if findings is not None:
         rows = rows[rows["finding"].isin(findings)]
+    pooled = _pool(rows[rows["parameter"] == ""])
+    unflipped = _pool(rows[rows["parameter"] == UNFLIPPED])["ci_low"]
+    pooled["lowest"] = unflipped.reindex(pooled.index).fillna(pooled["ci_low"])
+    pooled = pooled.reset_index()
+    pooled["position"] = pooled["level"].astype(int)
+    return pooled
+
+
+def _pool(rows: pd.DataFrame) -> pd.DataFrame:
+    """Make one row of several replicates, with the index `KEYS`."""
     count = rows[rows["replicate"] != POOLED].groupby(KEYS)["replicate"].nunique()
     is_pooled = rows["replicate"] == POOLED
     has_pooled = is_pooled.groupby([rows[key] for key in KEYS]).transform("any").astype(bool)
@@ -49,8 +60,6 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
         simulated=("simulated", "any"),
     )
     pooled["replicates"] = count.reindex(pooled.index).fillna(1).astype(int)
-    pooled = pooled.reset_index()
-    pooled["position"] = pooled["level"].astype(int)
     return pooled
 
 
@@ -91,9 +100,10 @@ def verdict(rows: pd.DataFrame) -> pd.Series:
     """Say what keeps each AUROC from being judged: ``""``, or one of two reasons.
 
     `NOT_TRAINED`: the interval does not lie wholly above chance, which is not the same as being worse than others.
+    Where AUROCs are flipped, none lies below it, so that the unflipped ones decide.
     `TOO_FEW`: there is no value, because no finding has enough test patients for a mean.
     """
-    verdicts = pd.Series("", rows.index).mask(~(rows["ci_low"] > CHANCE), NOT_TRAINED)
+    verdicts = pd.Series("", rows.index).mask(~(rows["lowest"] > CHANCE), NOT_TRAINED)
     return verdicts.mask(rows["value"].isna(), TOO_FEW)
 
 

@@ -49,6 +49,8 @@ class Level:
         One of `OUTCOMES`.
     auroc, real, gap, retention : Interval
         Of the source, of the classifier trained on real images, and what follows from both.
+    real_lowest : float
+        Lower end of the real classifier's AUROC as it is, which under `protocol.flip_auroc` may lie below `real`'s.
     """
 
     axis: str
@@ -61,6 +63,7 @@ class Level:
     real: Interval
     gap: Interval
     retention: Interval
+    real_lowest: float
 
 
 @dataclass(frozen=True)
@@ -176,11 +179,12 @@ def _level(row: Row, real: Row, margin: float) -> Level:
     gap, reference = _interval(row, "utility_gap"), _interval(real, "auroc")
     return Level(
         **{key: row[key] for key in ("axis", "level", "experiment", "position", "replicates")},
-        outcome=_outcome(row["verdict"], real["verdict"], gap, reference, margin),
+        outcome=_outcome(row["verdict"], real["verdict"], gap, real["lowest"], margin),
         auroc=_interval(row, "auroc"),
         real=reference,
         gap=gap,
         retention=_interval(row, "retention"),
+        real_lowest=float(real["lowest"]),
     )
 
 
@@ -188,7 +192,7 @@ def _interval(row: Row, metric: str) -> Interval:
     return Interval(float(row[metric]), float(row[f"{metric}_low"]), float(row[f"{metric}_high"]))
 
 
-def _outcome(own: str, reference: str, gap: Interval, real: Interval, margin: float) -> str:
+def _outcome(own: str, reference: str, gap: Interval, lowest: float, margin: float) -> str:
     if TOO_FEW in (own, reference):
         return TOO_FEW
     if reference:
@@ -197,7 +201,7 @@ def _outcome(own: str, reference: str, gap: Interval, real: Interval, margin: fl
         return NOT_TRAINED
     if gap.high <= margin:
         # Where real images teach no more than the margin, losing no more than it shows nothing.
-        return HOLDS if real.low > CHANCE + margin else NO_REFERENCE
+        return HOLDS if lowest > CHANCE + margin else NO_REFERENCE
     return FAILS if gap.low > margin else UNDECIDED
 
 

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d
 
+from synthcohort.measures.neighbours import Readable
+
 Images = NDArray[np.uint8]
 Projections = list[NDArray[np.float32]]
 """Of each level of a pyramid, ``[directions, N, patches]``."""
@@ -38,7 +40,7 @@ class PatchProjector:
 
     Parameters
     ----------
-    reference : numpy.ndarray
+    reference : Readable
         uint8 ``[N, C, H, W]``, H = W at least 8.
     rng : numpy.random.Generator
         Draws directions and the reference's patches.
@@ -49,7 +51,7 @@ class PatchProjector:
         The reference's own projections, as `__call__` gives them.
     """
 
-    def __init__(self, reference: Images, rng: np.random.Generator) -> None:
+    def __init__(self, reference: Readable, rng: np.random.Generator) -> None:
         patches = image_patches(reference, rng)
         self.scaling = [
             (level.mean((0, 1, 3, 4), keepdims=True), level.std((0, 1, 3, 4), keepdims=True)) for level in patches
@@ -59,7 +61,7 @@ class PatchProjector:
         self.directions = [drawn / np.linalg.norm(drawn, axis=0) for drawn in directions]
         self.reference = self._project(patches)
 
-    def __call__(self, images: Images, rng: np.random.Generator) -> Projections:
+    def __call__(self, images: Readable, rng: np.random.Generator) -> Projections:
         """Project patches of other images of the same shape.
 
         Returns
@@ -103,12 +105,12 @@ def _level_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> 
     return float(np.abs(x - y).mean(dtype=np.float64))
 
 
-def image_patches(images: Images, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+def image_patches(images: Readable, rng: np.random.Generator) -> list[NDArray[np.float32]]:
     """Cut random patches out of every level of the images' Laplacian pyramids.
 
     Parameters
     ----------
-    images : numpy.ndarray
+    images : Readable
         uint8 ``[N, C, H, W]``, H = W at least 8.
     rng : numpy.random.Generator
         Draws the patches' places, anew for each image and level.

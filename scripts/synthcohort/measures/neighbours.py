@@ -13,6 +13,9 @@ Metric = Literal["euclidean", "cosine"]
 BLOCK_ELEMENTS = 2**22
 """Numbers handled at a time as float64, 32 MB: bounds memory however many queries and references there are."""
 BLOCK_ROWS = 1024
+SEARCH_ELEMENTS = 2**25
+"""Numbers of a block of a search, 256 MB: queries are turned into vectors once per block of references, which at 512²
+would be all that a search of small blocks does."""
 
 
 class Readable(Protocol):
@@ -42,7 +45,9 @@ class Neighbours(NamedTuple):
     indices: NDArray[np.int64]
 
 
-def in_blocks(array: Readable, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[Any]]:
+def in_blocks(
+    array: Readable, rows: NDArray[np.int64] | None = None, elements: int = BLOCK_ELEMENTS
+) -> Iterator[NDArray[Any]]:
     """Read an array block by block.
 
     Parameters
@@ -51,20 +56,22 @@ def in_blocks(array: Readable, rows: NDArray[np.int64] | None = None) -> Iterato
         ``[m, ...]``.
     rows : numpy.ndarray, optional
         int64: the rows that are meant, in this order; all of them if not given.
+    elements : int
+        Numbers of a block at most.
 
     Yields
     ------
     numpy.ndarray
-        ``[b, ...]`` of the array's own type, at most `BLOCK_ELEMENTS` numbers (but at least one row).
+        ``[b, ...]`` of the array's own type, at least one row and at most `BLOCK_ROWS`.
     """
     count = len(array) if rows is None else len(rows)
-    step = _rows_per_block(array)
+    step = min(max(1, elements // max(1, math.prod(array.shape[1:]))), BLOCK_ROWS)
     for start in range(0, count, step):
         yield array[start : start + step] if rows is None else array[rows[start : start + step]]
 
 
 def nearest_neighbours(
-    queries: NDArray[Any], references: Iterable[NDArray[Any]], k: int = 1, metric: Metric = "euclidean"
+    queries: Readable, references: Iterable[NDArray[Any]], k: int = 1, metric: Metric = "euclidean"
 ) -> Neighbours:
     """Find the exact k nearest references of each query; of equally near ones the first.
 
@@ -73,8 +80,8 @@ def nearest_neighbours(
 
     Parameters
     ----------
-    queries : numpy.ndarray
-        ``[n, ...]`` of numbers, flattened to vectors; may be memory-mapped.
+    queries : Readable
+        ``[n, ...]`` of numbers, flattened to vectors; read block by block, once for each block of references.
     references : iterable of numpy.ndarray
         ``[b, ...]`` each, read once in their order: `in_blocks` of an array, or generated on the fly.
     k : int
@@ -96,10 +103,10 @@ def nearest_neighbours(
     distances, indices = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1)
     count = 0
     for given in references:
-        for part in in_blocks(given):
+        for part in in_blocks(given, elements=SEARCH_ELEMENTS):
             block = _vectors(part, metric)
             start = 0
-            for rows in in_blocks(queries):
+            for rows in in_blocks(queries, elements=SEARCH_ELEMENTS):
                 query = _vectors(rows, metric)
                 if query.shape[1] != block.shape[1]:
                     raise ValueError(f"queries have {query.shape[1]} numbers each, references {block.shape[1]}")
@@ -168,10 +175,6 @@ def median_interval(
         lower, upper = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
         medians.append(np.where(lower == upper, ranked[lower], (ranked[lower] + ranked[upper]) / 2))
     return percentile_interval(np.concatenate(medians), confidence)
-
-
-def _rows_per_block(array: Readable) -> int:
-    return min(max(1, BLOCK_ELEMENTS // max(1, math.prod(array.shape[1:]))), BLOCK_ROWS)
 
 
 def _vectors(block: NDArray[Any], metric: Metric) -> NDArray[np.float64]:

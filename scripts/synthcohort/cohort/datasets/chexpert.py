@@ -6,7 +6,7 @@ Its labeller's 14 columns are also those of MIMIC-CXR.
 import numpy as np
 import pandas as pd
 
-from synthcohort.cohort.datasets.tables import TidyTable, numbers, read_columns, require
+from synthcohort.cohort.datasets.tables import FRONTAL_VIEWS, TidyTable, numbers, read_columns, require
 from synthcohort.core.cohort_config import OwnData
 from synthcohort.dicom.labels import Columns, snake_case
 
@@ -42,7 +42,9 @@ def read(data: OwnData) -> TidyTable:
     path = table["Path"].str.replace(r"^/*CheXpert[^/]*/", "", regex=True)
     patient = path.str.extract(r"(?:^|/)(patient\d+)/", expand=False)
     require(patient.notna(), "no 'patientNNNNN' in 'Path'", data.dataset)
-    view = table["AP/PA"].where(table["Frontal/Lateral"] != "Lateral", "other").fillna(table["Frontal/Lateral"])
+    # A few frontal images have LL or RL there: what is frontal, the other column decides.
+    direction = table["AP/PA"].where(table["AP/PA"].isin(FRONTAL_VIEWS), table["Frontal/Lateral"])
+    view = direction.where(table["Frontal/Lateral"] != "Lateral", "other")
     tidy = pd.DataFrame({"Path": path, "patient": patient, "view": view})
     labels = labeller_values(table, data.uncertain, data.dataset)
     return TidyTable(tidy.join(labels), "Path", Columns(patient="patient", view="view"), list(labels.columns))

@@ -99,7 +99,9 @@ def _sentence(verdict: Verdict, confidence: float) -> str:
         return "No finding has enough positive and negative test patients for a mean; the findings are shown singly."
     if top.outcome == NO_REFERENCE:
         beats = (
-            f"may beat chance by no more than {verdict.margin:g}" if top.real.low > CHANCE else "does not beat chance"
+            f"may beat chance by no more than {verdict.margin:g}"
+            if top.real_lowest > CHANCE
+            else "does not beat chance"
         )
         return (
             f"Trained on real images the classifier {beats} itself (mean AUROC {real}), so nothing can be said about "
@@ -107,8 +109,9 @@ def _sentence(verdict: Verdict, confidence: float) -> str:
         )
     if top.outcome == NOT_TRAINED:
         return (
-            f"{source} was not trained long enough: the mean AUROC ({own}) does not lie above chance, so it says "
-            "nothing about what sharing would cost."
+            f"{source} was not trained long enough: the mean AUROC ({own}) does not lie above chance"
+            f"{', unless it is flipped' if top.auroc.low > CHANCE else ''}, so it says nothing about what sharing "
+            "would cost."
         )
     kind, _, family = source.partition("-")
     images = {

@@ -14,9 +14,10 @@ DETECTION_NOTE = (
     "images, both real, and the same with noise (σ = 25 of 255). It says what a machine finds, not what a reader would."
 )
 NEIGHBOUR_NOTE = (
-    "Median over all synthetic images of the distance to the nearest training image, divided by that to the nearest "
-    "held-out one (as many of both). 1: no nearer to training patients than to others. Real: test images in their "
-    "place. Copies: training images with noise. A median does not see a few copies; this describes, and proves nothing."
+    "Median over synthetic images (5000 at most) of the distance to the nearest training image, divided by that to the "
+    "nearest held-out one (as many of both). 1: no nearer to training patients than to others. Real: test images in "
+    "their place. Copies: training images with noise. A median does not see a few copies; this describes, and proves "
+    "nothing."
 )
 
 ATTRIBUTION_NOTE = (

@@ -92,7 +92,9 @@ def claims_table(metrics: pd.DataFrame) -> Table | None:
     for row in table.to_dict("records"):
         family = "both" if row["smaller"] == row["source"] else row["source"]
         sides = [_claimed(row, side) for side in ("smaller", "larger")]
-        rows.append([row["claim"], row["cohort"], family, *sides, row["outcome"]])
+        rows.append(
+            [row["claim"], row["cohort"], family, *sides, "; ".join(filter(None, (row["outcome"], row["note"])))]
+        )
     columns = ["Claim", "Cohort", "Family", "Claimed to be smaller", "Claimed to be larger", "Outcome"]
     return Table("Do the paper’s claims show?", columns, rows, words=len(columns))
 
