@@ -40,6 +40,7 @@ rule train_generator:
         runtime=1440,
         gpu=plan.cards(study.processes),
         gpu_model=plan.card_type,
+        nodes=1,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort, wildcards.experiment, wildcards.source
@@ -90,6 +91,7 @@ rule train_stage:
         runtime=1440,
         gpu=plan.cards(study.processes),
         gpu_model=plan.card_type,
+        nodes=1,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort,

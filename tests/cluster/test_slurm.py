@@ -48,7 +48,7 @@ class ClusterWorkflow(Workflow):
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    running = Slurm()
+    running = Slurm()  # refuses outside: what is somebody else's must not be stopped
     try:
         running.start()
         yield running
