@@ -14,6 +14,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan, phantom_folder
 from synthcohort.core.released import released_run
+from synthcohort.core.requests import TABLES, training_mb
 
 
 def hand_library_to_jobs() -> None:
@@ -58,6 +59,27 @@ def growing(amount: int) -> Callable[[Any, int], int]:
 
     def asked(wildcards: Any, attempt: int) -> int:
         return amount * attempt
+
+    return asked
+
+
+def holding_tables(plan: Plan, rule: str) -> Callable[[Any, int], int]:
+    """Ask for the memory of a rule's job that holds a row for each file of a cohort; embedded ones are small."""
+    tables = TABLES[rule]
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        return attempt * (tables.embedded_mb if plan.cohort(wildcards.cohort).phantom else tables.own_mb)
+
+    return asked
+
+
+def training_memory(plan: Plan) -> Callable[[Any, int], int]:
+    """Ask for the memory of a generator's training, or of one stage."""
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        full = plan.experiment(wildcards.cohort, wildcards.experiment).resolution
+        side = int(wildcards.get("stage", full))
+        return attempt * training_mb(side, plan.study.processes, plan.cards() > 0)
 
     return asked
 
