@@ -9,17 +9,20 @@ from synthcohort.core.experiment import REAL
 from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
 from synthcohort.core.released import label_policy
+from synthcohort.core.requests import MINUTES
 from synthcohort.core.shown import shown_config
 from synthcohort.core.workflow import (
     check_config,
     growing,
     growing_with_side,
     hand_library_to_jobs,
+    holding_tables,
     inventory_of,
     lock_digest,
     phantom_of,
     released,
     source_digests,
+    training_memory,
 )
 from synthcohort.readers.answers import answers_given
 

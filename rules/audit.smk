@@ -25,7 +25,7 @@ rule utility:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=growing(MINUTES["utility"]),
     params:
         sources=lambda wildcards: plan.experiment(*wildcards).sources,
         replicates=plan.replicates,
@@ -69,7 +69,7 @@ rule gallery:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["gallery"]),
     params:
         seed=study.seed,
         version=versions.FIGURES,
@@ -103,7 +103,7 @@ rule fidelity:
     threads: study.threads
     resources:
         mem_mb=growing_with_side(plan, 3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["fidelity"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -144,7 +144,7 @@ rule neighbours:
     threads: study.threads
     resources:
         mem_mb=growing_with_side(plan, 3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["neighbours"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -180,7 +180,7 @@ rule detection:
     threads: study.threads
     resources:
         mem_mb=growing_with_side(plan, 3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["detection"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -215,7 +215,7 @@ rule attribution:
     threads: study.threads
     resources:
         mem_mb=growing_with_side(plan, 3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["attribution"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -257,7 +257,7 @@ if study.privacy.shadows:
         threads: 1
         resources:
             mem_mb=growing(1000),
-            runtime=growing(20),
+            runtime=growing(MINUTES["select_shadows"]),
         params:
             seed=study.seed,
             version=versions.PRIVACY,
@@ -304,7 +304,7 @@ rule privacy:
     threads: study.threads
     resources:
         mem_mb=growing_with_side(plan, 3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["privacy"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -346,7 +346,7 @@ rule metrics:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["metrics"]),
     params:
         version=versions.METRICS,
     message:

@@ -43,7 +43,7 @@ rule train_classifier:
     threads: study.threads
     resources:
         mem_mb=growing(3000),
-        runtime=growing(720),
+        runtime=growing(MINUTES["train_classifier"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:
@@ -78,7 +78,7 @@ rule train_judge:
     threads: study.threads
     resources:
         mem_mb=growing(3000),
-        runtime=growing(720),
+        runtime=growing(MINUTES["train_judge"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:

@@ -14,7 +14,7 @@ rule draw:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=growing(MINUTES["draw"]),
     params:
         phantom=lambda wildcards: phantom_of(plan, wildcards.drawn),
         version=versions.DRAW,
@@ -38,10 +38,8 @@ rule index:
         CONDA
     threads: 1
     resources:
-        # The headers of a million files and their labels are in memory at once.
-        mem_mb=lambda wildcards, attempt: attempt
-        * (2000 if plan.cohort(wildcards.cohort).phantom else 8000),
-        runtime=growing(60),
+        mem_mb=holding_tables(plan, "index"),
+        runtime=growing(MINUTES["index"]),
     params:
         study=study.study,
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
@@ -83,7 +81,7 @@ rule preprocess:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["preprocess"]),
     params:
         source=lambda wildcards: plan.source_of_images(wildcards.cohort),
         ingest=lambda wildcards: plan.ingest(wildcards.cohort).model_dump(mode="json"),
@@ -125,8 +123,8 @@ rule merge:
         CONDA
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=holding_tables(plan, "merge"),
+        runtime=growing(MINUTES["merge"]),
     params:
         maximum_rejected=lambda wildcards: plan.cohort(
             wildcards.cohort
@@ -155,8 +153,8 @@ rule split:
         CONDA
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        mem_mb=holding_tables(plan, "split"),
+        runtime=growing(MINUTES["split"]),
     params:
         experiments=lambda wildcards: [
             item.name for item in plan.of_cohort(wildcards.cohort)
@@ -195,8 +193,8 @@ rule select_images:
         CONDA
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        mem_mb=holding_tables(plan, "select_images"),
+        runtime=growing(MINUTES["select_images"]),
     params:
         axis=lambda wildcards: plan.experiment(*wildcards).axis.model_dump(mode="json"),
         level=lambda wildcards: plan.experiment(*wildcards).level,

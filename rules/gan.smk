@@ -36,10 +36,11 @@ rule train_generator:
         CONDA
     threads: study.threads * study.processes
     resources:
-        mem_mb=growing(3000),
-        runtime=1440,
+        mem_mb=training_memory(plan),
+        runtime=growing(MINUTES["train_generator"]),
         gpu=plan.cards(study.processes),
         gpu_model=plan.card_type,
+        nodes=1,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort, wildcards.experiment, wildcards.source
@@ -86,10 +87,11 @@ rule train_stage:
         CONDA
     threads: study.threads * study.processes
     resources:
-        mem_mb=growing(3000),
-        runtime=1440,
+        mem_mb=training_memory(plan),
+        runtime=growing(MINUTES["train_stage"]),
         gpu=plan.cards(study.processes),
         gpu_model=plan.card_type,
+        nodes=1,
     params:
         training=lambda wildcards: plan.training(
             wildcards.cohort,
@@ -125,7 +127,7 @@ rule grow:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["grow"]),
     params:
         version=versions.GENERATOR,
     message:
@@ -171,7 +173,7 @@ rule sample:
     threads: study.threads
     resources:
         mem_mb=growing(3000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["sample"]),
         gpu=plan.cards(),
         gpu_model=plan.card_type,
     params:

@@ -61,7 +61,7 @@ rule provenance:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(60),
+        runtime=growing(MINUTES["provenance"]),
     params:
         # Plain text: Snakemake's own paths drag their rules along.
         results={name: [*map(str, paths)] for name, paths in MADE_BY.items()},
@@ -94,7 +94,7 @@ rule crate:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["crate"]),
     params:
         version=versions.PROVENANCE,
     message:

@@ -28,7 +28,7 @@ rule reader_study:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["reader_study"]),
     params:
         shown=SHOWN,
         readers=study.readers and study.readers.model_dump(mode="json"),
@@ -55,7 +55,7 @@ rule simulated_readers:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(60),
+        runtime=growing(MINUTES["simulated_readers"]),
     params:
         seed=study.seed,
         version=versions.READERS,
@@ -84,7 +84,7 @@ rule reader_metrics:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["reader_metrics"]),
     params:
         answers=lambda wildcards: answers_given(f"{READERS}/study.json"),
         margin=study.readers and study.readers.margin,

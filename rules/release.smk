@@ -49,7 +49,7 @@ rule release:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(120),
+        runtime=growing(MINUTES["release"]),
     params:
         release=study.release and study.release.model_dump(mode="json"),
         ingest=lambda wildcards: plan.ingest(released(plan)["cohort"]).model_dump(

@@ -128,7 +128,7 @@ rule number_figures:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["number_figures"]),
     params:
         published=plan.published,
         simulated=SIMULATED,
@@ -160,7 +160,7 @@ rule training_figures:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["training_figures"]),
     params:
         trainings=plan.trainings,
         simulated=SIMULATED,
@@ -192,7 +192,7 @@ rule picture_figures:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["picture_figures"]),
     params:
         stems=lambda wildcards: {
             kind: stem.format(**wildcards) for kind, stem in PICTURES.items()
@@ -227,7 +227,7 @@ rule paper_pictures:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["paper_pictures"]),
     params:
         sources={cohort: run["source"] for cohort, run in plan.standing.items()},
         version=versions.FIGURES,
@@ -257,7 +257,7 @@ rule cohort_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["cohort_figure"]),
     params:
         seed=study.seed,
         version=versions.FIGURES,
@@ -306,7 +306,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=growing(MINUTES["report"]),
     params:
         figures=FIGURES_IN_REPORT,
         margin=study.statistics.non_inferiority_margin,

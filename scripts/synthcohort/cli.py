@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,12 +151,33 @@ def run_unlock(arguments: argparse.Namespace) -> None:
                 f"process {process.pid} (a Snakemake or one of its jobs) still works in this folder; "
                 "wait until it is done or end it, then run the same command again."
             )
+    _refuse_queued_jobs()
     # A run with --directory has its lock here, and the Snakefile elsewhere.
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
     unlock = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--unlock"]
     if subprocess.run(unlock, check=False, capture_output=True).returncode:
         raise UserError("Snakemake could not unlock this folder; see what `snakemake --unlock` says.")
     print("Removed the lock of a Snakemake that was killed; finished work is kept.")
+
+
+def _refuse_queued_jobs() -> None:
+    """Ask SLURM, where there is one, whether jobs of this folder's runs still wait or run: they would write as well."""
+    logs = (path.read_text(encoding="utf-8", errors="replace") for path in Path(".snakemake/log").glob("*.log"))
+    runs = sorted({run for text in logs for run in re.findall(r"SLURM run ID: (\S+)", text)})
+    if not runs or shutil.which("squeue") is None:
+        return
+    asked = ["squeue", "--noheader", f"--name={','.join(runs)}", "--format=%j"]
+    found = subprocess.run(asked, check=False, capture_output=True, text=True)
+    if found.returncode:
+        raise UserError(
+            "SLURM cannot be asked whether jobs of this folder still run (squeue failed); try again, or look yourself "
+            "and run `snakemake --unlock`."
+        )
+    if active := sorted(set(found.stdout.split())):
+        raise UserError(
+            f"{len(found.stdout.split())} SLURM jobs of this folder still wait or run; end them with "
+            f"`scancel --name={','.join(active)}`, then run the same command again."
+        )
 
 
 if __name__ == "__main__":

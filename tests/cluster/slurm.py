@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 CONFIG, CARDS = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf")
 STATE = Path("/var/lib/slurm-synthcohort-tests")
 MARK = "# Written by SynthCohort's tests, and removed by them."
@@ -53,26 +55,37 @@ ENVIRONMENT = {**os.environ, "SLURM_CONF": str(CONFIG)}
 
 
 class Slurm:
-    """Daemons that this process started, each ended by its own id."""
+    """Daemons that this process started, each ended by its own id, and files that it wrote, which it removes.
+
+    Raises
+    ------
+    RuntimeError
+        When there is a SLURM of somebody else, before anything is touched.
+    """
 
     def __init__(self) -> None:
+        _refuse_others()
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._written: list[Path] = []
 
     def start(self) -> None:
         """Start everything and wait until both nodes are idle."""
-        _refuse_others()
         shutil.rmtree(STATE, ignore_errors=True)
         (STATE / "slurmctld").mkdir(parents=True)
         CONFIG.parent.mkdir(exist_ok=True)
         nodes = "".join(NODE.format(name=name, port=17001 + number) for number, name in enumerate(NODES))
-        CONFIG.write_text(SETTINGS + nodes + PARTITION)
-        CARDS.write_text("".join(f"NodeName={name} Name=gpu File=/dev/null\n" for name in NODES))
+        self._write(CONFIG, SETTINGS + nodes + PARTITION)
+        self._write(CARDS, f"{MARK}\n" + "".join(f"NodeName={name} Name=gpu File=/dev/null\n" for name in NODES))
         subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
         self._run("munged", "runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground")
         self.start_controller()
         for name in NODES:
             self.start_node(name)
         self.wait_for_nodes(len(NODES))
+
+    def _write(self, path: Path, text: str) -> None:
+        self._written.append(path)
+        path.write_text(text)
 
     def start_controller(self) -> None:
         """Start slurmctld."""
@@ -95,13 +108,14 @@ class Slurm:
         daemon.wait(30)
 
     def stop(self) -> None:
-        """End all daemons, jobs first."""
-        ask("scancel", "--user=root")
-        time.sleep(1)
+        """End all daemons, jobs first, and remove what was written."""
+        if "slurmctld" in self._daemons:
+            ask("scancel", "--user=root")
+            time.sleep(1)
         for name in list(self._daemons)[::-1]:
             self.end(name)
-        CONFIG.unlink()
-        CARDS.unlink()
+        for path in self._written:
+            path.unlink()
 
     def wait_for_nodes(self, count: int) -> None:
         """Wait until so many nodes can take jobs."""
@@ -122,11 +136,14 @@ def ask(*command: str) -> str:
 
 
 def _refuse_others() -> None:
-    if CONFIG.is_file() and not CONFIG.read_text().startswith(MARK):
-        raise RuntimeError(f"{CONFIG} belongs to somebody else: these tests would disturb a real cluster.")
-    names = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm") if path.exists()]
-    if "slurmctld" in names:
-        raise RuntimeError("a slurmctld runs here already: these tests would disturb it.")
+    told = os.environ.get("SLURM_CONF", os.devnull)  # docs/cluster.md tells machines without a cluster to set this
+    if told not in (os.devnull, str(CONFIG)):
+        raise RuntimeError(f"SLURM_CONF is {told}: these tests would disturb a real cluster.")
+    for path in (CONFIG, CARDS):
+        if path.is_file() and not path.read_text().startswith(MARK):
+            raise RuntimeError(f"{path} belongs to somebody else: these tests would disturb a real cluster.")
+    if running := {"slurmctld", "slurmd"} & {process.info["name"] for process in psutil.process_iter(["name"])}:
+        raise RuntimeError(f"a {running.pop()} runs here already: these tests would disturb it.")
 
 
 def _last_lines() -> str:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from compared import GENERATOR, RUN, TRAINING_LOG, digests, smaller_tiny
 from slurm import ENVIRONMENT, NODES, Slurm, ask
-from watching import wait_until
+from watching import unlock, wait_until
 from workflows import ROOT, Workflow
 
 pytestmark = [
@@ -48,7 +48,7 @@ class ClusterWorkflow(Workflow):
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    running = Slurm()
+    running = Slurm()  # refuses outside: what is somebody else's must not be stopped
     try:
         running.start()
         yield running
@@ -118,7 +118,7 @@ def test_a_cancelled_job_is_queued_again(half_done: ClusterWorkflow, local: Work
 
 
 def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
-    """Its job runs on: as docs/cluster.md says, cancel by the run's ID, unlock, run again."""
+    """Its job runs on: as docs/cluster.md says, cancel as `synthcohort unlock` tells, unlock, run again."""
     process = start_training(half_done)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -126,7 +126,11 @@ def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
     run = ask("squeue", "--noheader", f"--jobs={number}", "--format=%j").strip()
     logs = "".join(path.read_text() for path in (half_done.folder / ".snakemake/log").glob("*.log"))
     assert f"SLURM run ID: {run}" in logs
-    ask("scancel", "--name", run)
+    refused = unlock(half_done.folder)
+    assert refused.returncode == 1
+    command = f"scancel --name={run}"
+    assert f"1 SLURM jobs of this folder still wait or run; end them with `{command}`" in refused.stderr
+    ask(*command.split())
     while number in ask("squeue", "--noheader", "--states=R,CG", "--format=%i").split():
         time.sleep(0.2)
     assert not (half_done.folder / GENERATOR).exists()
@@ -135,7 +139,12 @@ def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
 
 
 def test_a_job_over_its_memory_asks_for_more(half_done: ClusterWorkflow, local: Workflow) -> None:
-    process = half_done.start(GENERATOR, "--set-resources", "train_generator:mem_mb=400 * attempt ** 2")
+    """It has a card as well, by name alone: the made-up one computes nothing."""
+    asked = ["train_generator:mem_mb=400 * attempt ** 2", "train_generator:gpu=1"]
+    process = half_done.start(GENERATOR, "--set-resources", *asked)
+    wait_until(
+        lambda: "gres:gpu:1" in ask("squeue", "--noheader", "--states=R", "--Format=tres-per-job,tres-alloc"), process
+    )
     output = ends_in_the_same_bytes(process, half_done, local)
     assert "Trying to restart job" in output
     logs = (half_done.folder / ".snakemake/slurm_logs/rule_train_generator").rglob("*.log")
@@ -143,12 +152,13 @@ def test_a_job_over_its_memory_asks_for_more(half_done: ClusterWorkflow, local: 
 
 
 def test_a_job_over_its_time(half_done: ClusterWorkflow, local: Workflow) -> None:
-    """It hangs; SLURM ends it, and the next attempt goes on."""
-    process = start_training(half_done, "--set-resources", "train_generator:runtime=1")
+    """It hangs; SLURM ends it, and the next attempt goes on and is given more time."""
+    process = start_training(half_done, "--set-resources", "train_generator:runtime=attempt")
     hanging = [job for job in psutil.process_iter(["cmdline"]) if _trains(job, half_done.folder)]
     assert hanging
     for job in hanging:
         job.suspend()
+    wait_until(lambda: ask("squeue", "--noheader", "--states=R", "--format=%l").strip() == "2:00", process)
     output = ends_in_the_same_bytes(process, half_done, local)
     assert "Trying to restart job" in output
 
@@ -158,14 +168,22 @@ def _trains(job: psutil.Process, folder: Path) -> bool:
     return str(folder) in words and "train_generator.py" in words
 
 
-def test_a_node_goes_down_and_comes_back(slurm: Slurm, half_done: ClusterWorkflow, local: Workflow) -> None:
-    """SLURM queues its job again by itself, and it goes on on the other node."""
+def test_a_node_dies_and_comes_back(slurm: Slurm, half_done: ClusterWorkflow, local: Workflow) -> None:
+    """Its slurmd is killed and its job with it; SLURM queues the job again by itself, and it goes on on the other."""
     process = start_training(half_done)
-    node = node_of(job_id())
+    number = job_id()
+    node = node_of(number)
+    slurm.end(node, signal.SIGKILL)
     ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    for job in psutil.process_iter(["cmdline"]):
+        if _trains(job, half_done.folder):
+            job.kill()
+    (other,) = set(NODES) - {node}
     try:
+        wait_until(lambda: node_of(number) == other, process)
         ends_in_the_same_bytes(process, half_done, local)
     finally:
+        slurm.start_node(node)
         ask("scontrol", "update", f"nodename={node}", "state=resume")
         slurm.wait_for_nodes(len(NODES))
 

@@ -5,13 +5,12 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from compared import CLASSIFIER, COHORT, GENERATOR, RUN, SHEET, STORE, TRAINING_LOG, digests, smaller_tiny
-from watching import Watcher, jobs, wait_until
+from watching import Watcher, jobs, unlock, wait_until
 from workflows import Workflow, sentence
 
 pytestmark = pytest.mark.workflow
@@ -129,12 +128,6 @@ def test_a_flipped_bit_in_a_store(whole: Workflow, moved: Workflow, name: str) -
         shutil.rmtree(moved.folder / STORE)
         moved.run(target)
         assert digests(moved.folder) == digests(whole.folder)
-
-
-def unlock(folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=folder, capture_output=True, text=True
-    )
 
 
 def test_two_snakemakes_at_once(whole: Workflow, moved: Workflow) -> None:

@@ -1,10 +1,13 @@
 """Following the jobs of a running Snakemake, to end some of them."""
 
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -92,3 +95,10 @@ def wait_until(ready, process, seconds: float = 400) -> None:
         assert process.poll() is None, process.communicate()[0][-6000:]
         assert time.monotonic() < deadline, "never became ready"
         time.sleep(INTERVAL)
+
+
+def unlock(folder: Path) -> subprocess.CompletedProcess:
+    """`synthcohort unlock` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=folder, capture_output=True, text=True
+    )

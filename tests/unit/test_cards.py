@@ -13,17 +13,15 @@ import pytest
 from synthcohort.core.cards import SCHEDULERS
 
 JOB = """
-import os, subprocess, sys, time
+import os, sys, time
 from pathlib import Path
 from synthcohort.core import cards
 from synthcohort.core.progress import configure_logging
-cards.LOCKS, cards.PAUSE = Path(sys.argv[1]), 0.05
+cards.LOCKS, cards.DEVICES, cards.PAUSE = Path(sys.argv[1]), Path(sys.argv[1]).parent / "dev", 0.05
 configure_logging()
 cards.hold_cards("cuda", int(sys.argv[2]))
 print("has", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
-if "child" in sys.argv:
-    child = subprocess.Popen(["sleep", "60"], close_fds=False)
-    print("child", child.pid, flush=True)
+print(os.environ.get("CUDA_DEVICE_ORDER"), flush=True)
 time.sleep(60)
 """
 
@@ -35,7 +33,7 @@ def machine(tmp_path: Path) -> dict[str, str]:
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho '0, GPU-a'\necho '1, GPU-b'\n")
     tool.chmod(0o755)
-    hidden = ("CUDA_VISIBLE_DEVICES", *SCHEDULERS)
+    hidden = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *SCHEDULERS)
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     return {**kept, "PATH": f"{tool.parent}:{os.environ['PATH']}"}
 
@@ -44,8 +42,8 @@ def machine(tmp_path: Path) -> dict[str, str]:
 def start(machine: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     jobs = []
 
-    def starting(count: int = 1, *words: str, **changes: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", JOB, str(tmp_path / "locks"), str(count), *words]
+    def starting(count: int = 1, **changes: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", JOB, str(tmp_path / "locks"), str(count)]
         job = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**machine, **changes}
         )
@@ -95,15 +93,23 @@ def test_two_cards_are_taken_together_or_not_at_all(start: Callable[..., subproc
     assert has(both) == "GPU-a,GPU-b"
 
 
-def test_a_child_that_outlives_its_job_keeps_the_card(start: Callable[..., subprocess.Popen]) -> None:
-    first = start(1, "child", CUDA_VISIBLE_DEVICES="1")
-    assert has(first) == "GPU-b"
-    child = int(first.stdout.readline().split()[1])
-    first.send_signal(signal.SIGKILL)
-    second = start(1, CUDA_VISIBLE_DEVICES="GPU-b")
-    assert "waiting" in says(second)
-    os.kill(child, signal.SIGKILL)
-    assert has(second) == "GPU-b"
+def test_jobs_of_a_snakemake_within_a_schedulers_job_share_its_cards(start: Callable[..., subprocess.Popen]) -> None:
+    """Another job of the scheduler, whose card has the same index, is not in the way."""
+    within = {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1", "PATH": "/nowhere"}
+    assert {has(start(1, **within)), has(start(1, **within))} == {"0", "1"}
+    third, other = start(1, **within), start(1, **{**within, "SLURM_JOB_ID": "8"})
+    assert "waiting for 1 of 2 cards" in says(third)
+    assert has(other) == "0"
+
+
+def test_cards_without_nvidia_smi(start: Callable[..., subprocess.Popen], tmp_path: Path) -> None:
+    """Device files are named by index; nvidiactl and the like are no cards."""
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia3", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    job = start(2, PATH="/nowhere")
+    assert has(job) == "3,10"
+    assert job.stdout.readline() == "PCI_BUS_ID\n", "the order of these indices, while CUDA begins with the fastest"
 
 
 def test_more_cards_than_there_are(start: Callable[..., subprocess.Popen]) -> None:
@@ -111,9 +117,7 @@ def test_more_cards_than_there_are(start: Callable[..., subprocess.Popen]) -> No
 
 
 @pytest.mark.parametrize(
-    "changes", [{"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": ""}, {"PATH": "/nowhere"}]
+    "changes", [{"CUDA_VISIBLE_DEVICES": "-1"}, {"CUDA_VISIBLE_DEVICES": ""}, {"PATH": "/nowhere"}]
 )
-def test_who_hands_out_cards_or_has_none_is_left_alone(
-    start: Callable[..., subprocess.Popen], changes: dict[str, str]
-) -> None:
+def test_who_has_no_card_is_left_alone(start: Callable[..., subprocess.Popen], changes: dict[str, str]) -> None:
     assert has(start(1, **changes)) == str(changes.get("CUDA_VISIBLE_DEVICES"))

@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from synthcohort.cli import main
 from synthcohort.core.config import Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.load import read_merged
 from synthcohort.core.plan import Plan
-from synthcohort.forecast.costs import Costs, Range, default_calibration
+from synthcohort.core.requests import ATTEMPTS, MINUTES, minutes_at_most, training_mb
+from synthcohort.forecast.costs import Cost, Costs, Range, default_calibration
 from synthcohort.forecast.flops import training_flops
-from synthcohort.forecast.jobs import count_jobs, study_jobs
+from synthcohort.forecast.jobs import Job, count_jobs, study_jobs
+from synthcohort.forecast.limits import limits
 from synthcohort.forecast.machines import CARDS
 from synthcohort.forecast.report import Machine, forecast
 from synthcohort.forecast.schedule import Task, schedule
@@ -153,13 +156,32 @@ def test_ten_million_images_have_another_bottleneck_than_the_paper() -> None:
     shown = Sizes(plan, files)
     assert sum(size.files for size in shown.cohorts.values()) == 10_000_000
     paper, larger = forecast(plan, machine), forecast(plan, machine, files)
-    assert paper.limits[0].name == "a job of train_generator in a day"
+    assert paper.limits[0].name == larger.limits[0].name == "run time of train_generator"
     reached = [{limit.name for limit in one.limits if limit.share > 1} for one in (paper, larger)]
-    new = "a job of neighbours in a day", "memory of the job index (headers of all files at once)", "a disk of 10 TB"
-    assert reached[0] < reached[1]
-    assert reached[1] >= set(new)
-    assert not reached[0] & set(new)
+    assert reached[0] == {"run time of train_generator"}
+    assert reached[1] - reached[0] >= {"memory of index", "memory of merge", "a disk of 10 TB"}
     assert sum(larger.stored.values()) > 5 * sum(paper.stored.values())
+
+
+def test_limits_are_what_the_rules_ask_for_over_all_attempts() -> None:
+    """A job that cannot go on must fit into its third attempt; one that can has one day, two and three."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert profile["retries"] + 1 == ATTEMPTS
+    assert (minutes_at_most("neighbours"), minutes_at_most("train_generator")) == (3 * 480, 6 * 1440)
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    asked = re.findall(r"rule (\w+):(?:(?!rule ).)*?runtime=growing\(MINUTES\[\"(\w+)\"\]\)", rules, re.DOTALL)
+    assert [rule for rule, _ in asked] == [minutes for _, minutes in asked]
+    assert {rule for rule, _ in asked} == set(MINUTES)
+    assert rules.count("runtime=") == len(MINUTES)
+    job, cost = Job("neighbours", (), ()), Cost(Range(0, 12 * 3600, 0), 1, 0, "measured")
+    found = {limit.name: limit for limit in limits({"one": job}, {"one": cost}, Sizes(plan_of("tiny")), 0)}
+    assert found["run time of neighbours"].share == 0.5
+
+
+def test_memory_of_a_training_grows_with_its_processes_and_without_a_card_with_its_side() -> None:
+    assert training_mb(128, 1, on_card=False) == 8000
+    assert training_mb(256, 2, on_card=False) == 2 * (3000 + 4 * 5000)
+    assert training_mb(512, 4, on_card=True) == 4 * training_mb(32, 1, on_card=True)
 
 
 def test_own_data_needs_a_number_of_files() -> None:

@@ -14,6 +14,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan, phantom_folder
 from synthcohort.core.released import released_run
+from synthcohort.core.requests import TABLES, training_mb
 
 PER_MEGAPIXEL = 20_000
 """MB that audits hold more at 1024², and a quarter as much at 512²: 5000 noised images and their like."""
@@ -71,6 +72,27 @@ def growing_with_side(plan: Plan, amount: int) -> Callable[[Any, int], int]:
     def asked(wildcards: Any, attempt: int) -> int:
         side = plan.experiment(wildcards.cohort, wildcards.experiment).resolution
         return (amount + round(PER_MEGAPIXEL * side**2 / 2**20)) * attempt
+
+    return asked
+
+
+def holding_tables(plan: Plan, rule: str) -> Callable[[Any, int], int]:
+    """Ask for the memory of a rule's job that holds a row for each file of a cohort; embedded ones are small."""
+    tables = TABLES[rule]
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        return attempt * (tables.embedded_mb if plan.cohort(wildcards.cohort).phantom else tables.own_mb)
+
+    return asked
+
+
+def training_memory(plan: Plan) -> Callable[[Any, int], int]:
+    """Ask for the memory of a generator's training, or of one stage."""
+
+    def asked(wildcards: Any, attempt: int) -> int:
+        full = plan.experiment(wildcards.cohort, wildcards.experiment).resolution
+        side = int(wildcards.get("stage", full))
+        return attempt * training_mb(side, plan.study.processes, plan.cards() > 0)
 
     return asked
 

@@ -3,15 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from synthcohort.core.requests import ATTEMPTS, TABLES, minutes_at_most
 from synthcohort.forecast.costs import Cost
 from synthcohort.forecast.jobs import Job
 from synthcohort.forecast.sizes import Sizes
 
-DAY = 86_400.0
-HEADER_BYTES = 4e3
-"""Memory that the job `index` takes per file: 3 kB measured with one finding (docs/evidence/ingest-scale.csv)."""
-MEMORY = 8e9
-"""What a job can have without asking for more than the rules do."""
 DISK = 10e12
 GRAPH_SECONDS = 0.0062
 """Snakemake's processor time per job to build the graph (docs/evidence/scheduling.csv)."""
@@ -37,20 +33,30 @@ class Limit(NamedTuple):
 
 
 def limits(jobs: Mapping[str, Job], costs: Mapping[str, Cost], sizes: Sizes, stored: float) -> list[Limit]:
-    """Compare a study with what one job, one disk and one Snakemake can do; the tightest first."""
+    """Compare a study with what its jobs ask a cluster for, one disk and one Snakemake; the tightest first."""
     longest: dict[str, float] = {}
     for name, job in jobs.items():
-        longest[job.rule] = max(longest.get(job.rule, 0.0), costs[name].seconds.likely)
-    found = [
-        Limit(f"a job of {rule} in a day", seconds / DAY, f"longest {seconds / 3600:,.1f} h")
-        for rule, seconds in longest.items()
-    ]
+        if job.rule != "all":
+            longest[job.rule] = max(longest.get(job.rule, 0.0), costs[name].seconds.likely)
     files = max(size.files for size in sizes.cohorts.values())
     graph = len(jobs) * GRAPH_SECONDS
-    found += [
-        Limit("memory of the job index (headers of all files at once)", files * HEADER_BYTES / MEMORY,
-              f"{files * HEADER_BYTES / 1e9:,.1f} GB"),
-        Limit("a disk of 10 TB", stored / DISK, f"{stored / 1e12:,.2f} TB"),
-        Limit("building the job graph in a minute", graph / GRAPH_PATIENCE, f"{graph:,.0f} s for {len(jobs)} jobs"),
-    ]  # fmt: skip
-    return sorted(found, key=lambda limit: -limit.share)
+    return sorted(
+        [
+            *(_run_time(rule, seconds / 3600, minutes_at_most(rule) / 60) for rule, seconds in longest.items()),
+            *(
+                _memory(rule, files * tables.bytes_per_file, ATTEMPTS * tables.own_mb)
+                for rule, tables in TABLES.items()
+            ),
+            Limit("a disk of 10 TB", stored / DISK, f"{stored / 1e12:,.2f} TB"),
+            Limit("building the job graph in a minute", graph / GRAPH_PATIENCE, f"{graph:,.0f} s for {len(jobs)} jobs"),
+        ],
+        key=lambda limit: -limit.share,
+    )
+
+
+def _run_time(rule: str, hours: float, asked: float) -> Limit:
+    return Limit(f"run time of {rule}", hours / asked, f"longest {hours:,.1f} h of {asked:,.0f} h")
+
+
+def _memory(rule: str, taken: float, asked: float) -> Limit:
+    return Limit(f"memory of {rule}", taken / (asked * 1e6), f"{taken / 1e9:,.1f} GB of {asked / 1e3:,.0f} GB")

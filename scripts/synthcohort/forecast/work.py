@@ -22,6 +22,7 @@ DISTANCES = 40e9  # FLOP/s of one core in distances between images
 START = 1.5  # seconds to start Python and import pandas …
 TORCH = 3.0  # … and torch
 DETECTION_IMAGES, FIDELITY_IMAGES, ATTACKED_IMAGES, COPIED_IMAGES = 75_000, 5_000, 10_000, 1_500
+NEIGHBOURS_IMAGES = 5_000  # of each side, at most
 SMALL = {
     "grow": 1.0,
     "select_images": 1.5,
@@ -191,13 +192,13 @@ class Work:
         )
 
     def neighbours(self, cohort: str, experiment: str, family: str, replicate: str) -> float:
-        """Every synthetic image is compared with every held-out one and as many training images."""
+        """Synthetic images are compared with held-out ones and as many training images, a fixed number of each."""
         chosen = self.plan.experiment(cohort, experiment)
         sides, channels = self.sizes.sides(chosen), self.sizes.cohorts[cohort].channels
-        held_out = sides.valid + sides.test
+        synthetic = min(sides.train, NEIGHBOURS_IMAGES)
+        real = min(sides.valid + sides.test, synthetic)
         flops = self._network(cohort, chosen.resolution, self.plan.study.judge.network)
-        pairs = 2.0 * sides.train * min(held_out, sides.train)
-        images = 2 * sides.train + held_out
+        images, pairs = synthetic + 2 * real, 2.0 * synthetic * real
         return TORCH + images * (5e-4 + flops / CONVOLUTIONS) + 2 * pairs * channels * chosen.resolution**2 / DISTANCES
 
     def detection(self, cohort: str, experiment: str, replicate: str) -> float:
