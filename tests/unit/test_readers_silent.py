@@ -94,7 +94,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, np.nda
             rows.append(record(reader, get, state))
             state = State(**reader.get("/state").json())
     built = ServedStudy.read(study)
-    truths = AnswerKey(folder / "private", "toy").open(built.digest)
+    truths = AnswerKey(folder / "private", "toy", built.digest).open()
     truths = truths[truths["block"] == "reading"].set_index("picture")["truth"]
     return pd.DataFrame(rows), np.array([truths[picture] != REAL for picture in built.readers[0].reading])
 
