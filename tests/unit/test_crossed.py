@@ -241,10 +241,12 @@ def test_simulated_readers_have_the_accuracy_that_was_asked_for() -> None:
 @pytest.mark.parametrize(("accuracy", "readers", "images"), [(0.5, 6, 60), (0.6, 6, 60), (0.8, 12, 120)])
 def test_intervals_hold_the_truth_and_tests_seldom_err(accuracy: float, readers: int, images: int) -> None:
     """Of 50 studies: the share is wide of 0.95 by chance; 1000 are `bench/bench_readers.py`."""
-    rng, kinds = np.random.default_rng(12), np.arange(images) % 2
-    held = naive = wrong = 0
+    rng, kinds, spread = np.random.default_rng(12), np.arange(images) % 2, Spread()
+    separation, level = separation_for(accuracy), np.arange(images) // 2 % 2
+    area = stats.norm.cdf(separation / (2 + 2 * spread.images**2 + 4 * spread.readers**2) ** 0.5)
+    held = held_area = naive = wrong = risen = 0
     for _ in range(STUDIES):
-        opinions = draw_opinions(kinds, separation_for(accuracy), readers, rng)[:, :, 0]
+        opinions = draw_opinions(kinds, separation, readers, rng)[:, :, 0]
         correct = ((opinions > 0) == (kinds == 1)).astype(float)
         mean = crossed_mean(correct, kinds)
         low, high = accuracy_interval(mean, 0.95)
@@ -252,7 +254,13 @@ def test_intervals_hold_the_truth_and_tests_seldom_err(accuracy: float, readers:
         low, high = proportion_confint(correct.sum(), correct.size, method="beta")
         naive += low <= accuracy <= high
         wrong += (chance_test(mean) if accuracy == 0.5 else equivalence_test(mean, 0.1)) < 0.05
+        low, high = accuracy_interval(crossed_auroc(kinds, opinions), 0.95)
+        held_area += low <= area <= high
+        # The same at both levels: there is no trend.
+        risen += difference_test(crossed_mean(correct, 2 * level + kinds, [-0.5, -0.5, 0.5, 0.5])) < 0.05
     # Where each holds with 0.95, fewer than 43 of 50 hold once in 300 times; more than 7 errors are as rare.
     assert held >= 43
+    assert held_area >= 43
     assert wrong <= 7
+    assert risen <= 7
     assert naive < held  # answers counted as if they were independent

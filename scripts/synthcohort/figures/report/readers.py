@@ -15,9 +15,9 @@ TABLE_NOTE = (
     "patient count together. Readers tell images apart where the test against chance rejects, and are as good as "
     "chance where their accuracy is shown to lie within the margin (two one-sided tests, each at {alpha:.2g}: the same "
     "as a {within:.0%} interval within the margin, so that the wider one shown here may reach beyond it); where "
-    "neither holds, the study was too small to tell. None of the tests is adjusted for the number of rows. Where few readers "
-    "differ widely, an AUROC’s {confidence:.0%} interval holds the truth less often than it says (in simulated studies "
-    "of six readers 85 times of 100). Machine: accuracy of a small network trained to do the same."
+    "neither holds, the study was too small to tell. None of the tests is adjusted for the number of rows. Where few "
+    "readers differ widely and are mostly right, an AUROC’s {confidence:.0%} interval holds the truth less often than "
+    "it says (docs/reader-study.md). Machine: accuracy of a small network trained to do the same."
 )
 EACH_NOTE = (
     "First exposures only; accuracy with its exact binomial interval, AUROC after DeLong. Repeated: share of images "
