@@ -18,7 +18,8 @@ demo: $(READY)
 
 # The demo's reader study, for you to answer; build it with `make demo` first.
 readers: $(READY)
-	$(BIN)/synthcohort serve demo
+	@test -f results/demo/readers/study.json || { echo "There is no demo yet: make demo"; exit 1; }
+	$(BIN)/synthcohort serve "$$(sed -n 's/^  "id": "\(.*\)",$$/\1/p' results/demo/readers/study.json)"
 
 test: $(READY) lint
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 15

@@ -124,6 +124,11 @@ def answer(state: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return given | {"submission": secrets.token_hex(16)} | changes
 
 
+def look_and_answer(opened: httpx.Client, state: dict[str, Any], **changes: Any) -> httpx.Response:
+    assert opened.get(f"/images/{state['stage']}/{state['number']}").status_code == 200
+    return opened.post("/answers", json=answer(state, **changes))
+
+
 def begin(opened: httpx.Client) -> dict[str, Any]:
     return opened.post("/profile", json=PERSON).json()
 
@@ -148,7 +153,9 @@ def answered(
         columns=["cell", "cohort", "family", "resolution", "truth"],
     )
     pictures = pictures.assign(
-        picture=rng.permutation(len(pictures)), experiment=[f"resolution-{side:03d}" for side in pictures["resolution"]]
+        picture=rng.permutation(len(pictures)),
+        group=range(len(pictures)),
+        experiment=[f"resolution-{side:03d}" for side in pictures["resolution"]],
     )
     accuracy = pictures["resolution"].map(dict(zip(SIDES, accuracies, strict=False)))
     kinds = pictures["truth"] == "synthetic"
@@ -158,7 +165,7 @@ def answered(
         order = [*rng.permutation(len(pictures)), *range(repeated)]
         shown = pictures.iloc[order].assign(
             reader=f"reader-{reader + 1:02d}", position=np.arange(1, len(order) + 1), seconds=5.0 + reader,
-            exposure=[1] * len(pictures) + [2] * repeated, simulated=True,
+            exposure=[1] * len(pictures) + [2] * repeated, simulated=True, profession="radiologist", years=reader,
         )  # fmt: skip
         opinion = opinions[reader, order, shown["exposure"] - 1]
         score = [np.sign(value) * confidence_of(value) for value in opinion]

@@ -225,7 +225,7 @@ def test_whole_session_by_keyboard_alone(open_page: Callable[..., Page], server:
         if number == 1:
             use_keys_of_the_viewer(page)
         if number == 2:  # without a single shortcut: tab to the choices, move by arrows
-            page.locator("[name=answer]").first.focus()
+            tab_to(page, "[name=answer]")
             keyboard.press("Space")
             keyboard.press("ArrowRight")
             keyboard.press("Tab")
@@ -233,6 +233,8 @@ def test_whole_session_by_keyboard_alone(open_page: Callable[..., Page], server:
             keyboard.press("ArrowRight")
             keyboard.press("Enter")
             continue
+        if number == 4:
+            pause_and_leave_by_tab(page, server.links["reader-02"])
         keyboard.press("s" if number % 2 else "R")
         keyboard.press("4")
         if number == 3:
@@ -245,6 +247,32 @@ def test_whole_session_by_keyboard_alone(open_page: Callable[..., Page], server:
     assert table["synthetic"].tolist() == [1, 1] + [number % 2 for number in range(3, IMAGES + 1)]
     assert table["confidence"].tolist() == [4, 2] + [4] * (IMAGES - 2)
     assert table.at[2, "comment"] == "rib 5 ends"
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until something has the focus."""
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"Tab does not lead to {selector}")
+
+
+def pause_and_leave_by_tab(page: Page, link: str) -> None:
+    """Without shortcuts; the link opens the same image again."""
+    tab_to(page, "#pause")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    tab_to(page, "#resume")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("heading", name="Paused")).not_to_be_visible()
+    tab_to(page, "#leave")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/enter")
+    page.goto(link)
+    page.wait_for_url("**/")
+    expect(page).to_have_title(f"Image 4 of {IMAGES} · Real or synthetic?")
+    ready(page)
 
 
 def use_keys_of_the_viewer(page: Page) -> None:

@@ -3,12 +3,13 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
+from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 from statsmodels.stats.proportion import proportion_confint
 
-from synthcohort.measures.agreement import fleiss, repeat_kappa, weighted_fleiss
+from synthcohort.measures.agreement import Agreement, fleiss, repeat_kappa, weighted_fleiss
 from synthcohort.measures.auroc import auroc
 from synthcohort.measures.crossed import (
     CrossedMean,
@@ -65,6 +66,39 @@ def test_variance_with_gaps_and_strata_is_that_of_all_pairs_counted_one_by_one()
     assert mean.value == pytest.approx(weights @ means)
     assert mean.variance == pytest.approx(max(mean.value**2 - weights @ products @ weights, mean.of_readers))
     assert mean.variance > mean.of_readers  # so that it was compared
+
+
+def test_variance_with_patients_is_that_of_all_pairs_of_different_ones() -> None:
+    table, strata = answers(5, 12, seed=0, missing=0.2), np.arange(12) % 2
+    groups = np.array([7, 7, 7, 2, 3, 4, 4, 5, 0, 0, 1, 9])  # some in one stratum, some in both
+    products = np.zeros((2, 2))
+    for s, t in itertools.product(range(2), repeat=2):
+        pairs = [
+            table[r, i] * table[q, j]
+            for r, q in itertools.permutations(range(5), 2)
+            for i in np.flatnonzero(strata == s)
+            for j in np.flatnonzero(strata == t)
+            if groups[i] != groups[j] and not np.isnan(table[r, i] * table[q, j])
+        ]
+        products[s, t] = np.mean(pairs)
+    mean = crossed_mean(table, strata, groups=groups)
+    weights = np.array([0.5, 0.5])
+    assert mean.variance == pytest.approx(max(mean.value**2 - weights @ products @ weights, mean.of_readers))
+    assert mean.variance > mean.of_readers
+    assert mean.variance != pytest.approx(crossed_mean(table, strata).variance, rel=0.01)
+
+
+def test_copies_of_a_patients_images_add_no_certainty() -> None:
+    table, kinds = answers(6, 40), np.arange(40) % 2
+    once = crossed_mean(table, kinds)
+    copied, patients = np.tile(table, 4), np.tile(np.arange(40), 4)
+    four = crossed_mean(copied, np.tile(kinds, 4), groups=patients)
+    assert four.variance == pytest.approx(once.variance)
+    believed = crossed_mean(copied, np.tile(kinds, 4))
+    assert believed.variance - believed.of_readers < 0.5 * (once.variance - once.of_readers)
+    scores = np.round(np.random.default_rng(0).normal(kinds, 2, (6, 40)))
+    area = crossed_auroc(np.tile(kinds, 4), np.tile(scores, 4), patients)
+    assert area.variance == pytest.approx(crossed_auroc(kinds, scores).variance)
 
 
 def test_difference_of_kinds_is_no_error() -> None:
@@ -136,25 +170,65 @@ def test_auroc_is_the_mean_of_the_readers_and_varies_as_delongs() -> None:
     assert crossed_auroc(kinds, scores).value == pytest.approx(np.mean([auroc(kinds, scores[r]) for r in (0, 1, 3)]))
 
 
-def test_kappas_agree_with_statsmodels_and_by_hand() -> None:
+def test_fleiss_agrees_with_statsmodels_where_all_have_answered() -> None:
     said = answers(5, 30, seed=4)
     counts = aggregate_raters(said.T.astype(int))[0]
-    value, low, high = fleiss(said, 0.95, 200, np.random.default_rng(0))
-    assert value == pytest.approx(fleiss_kappa(counts))
-    assert low < value < high
+    found = fleiss(said, np.arange(30), 0.95, 200, np.random.default_rng(0))
+    assert found.value == pytest.approx(fleiss_kappa(counts))
+    assert found.low < found.value < found.high
+    assert found.answers == 150
     drawn = np.random.default_rng(2).integers(0, 4, (7, 30))
     repeated = [fleiss_kappa(np.repeat(counts, own, axis=0)) for own in drawn]
     assert weighted_fleiss(counts, drawn) == pytest.approx(np.array(repeated))
-    said[0, :10] = np.nan
-    assert fleiss(said, 0.95, 10, np.random.default_rng(0))[0] == pytest.approx(fleiss_kappa(counts_of(said[:, 10:])))
-    assert np.isnan(fleiss(np.full((3, 4), np.nan), 0.95, 10, np.random.default_rng(0))).all()
+    assert np.isnan(fleiss(np.ones((3, 4)), np.arange(4), 0.95, 10, np.random.default_rng(0)).value)
+    assert fleiss(np.full((3, 4), np.nan), np.arange(4), 0.95, 10, np.random.default_rng(0)).answers == 0
+
+
+def test_fleiss_uses_every_image_that_two_readers_answered() -> None:
+    nan = np.nan
+    # Four images by hand: 3 of 3 alike, 2 of 3 (a third of the pairs), 2 of 2, 0 of 2; the fifth has one answer.
+    said = [[1, 1, 0, nan, 1], [1, 0, nan, 1, nan], [1, 1, 0, 0, nan]]
+    found = fleiss(said, np.arange(5), 0.95, 50, np.random.default_rng(0))
+    observed, ones = (1 + 1 / 3 + 1 + 0) / 4, (1 + 2 / 3 + 0 + 1 / 2) / 4
+    by_chance = ones**2 + (1 - ones) ** 2
+    assert found.value == pytest.approx((observed - by_chance) / (1 - by_chance))
+    assert found.answers == 10
+    full = answers(6, 60, seed=4)
+    stopped = full.copy()
+    stopped[0, 3:] = nan  # one reader stops after three images
+    ours, others = (fleiss(s, np.arange(60), 0.95, 100, np.random.default_rng(0)) for s in (stopped, full[1:]))
+    assert ours.value == pytest.approx(others.value, abs=0.02)
+    assert ours.answers == 5 * 60 + 3
+
+
+def kappa(first: object, second: object, resamples: int = 200) -> Agreement:
+    images = np.shape(first)[-1]
+    return repeat_kappa(first, second, np.arange(images), 0.95, resamples, np.random.default_rng(0))
+
+
+def test_agreement_with_oneself_is_measured_against_ones_own_chance() -> None:
     # 6 of 10 alike; 5 and 7 of 10 say 1, so 0.5 by chance: (0.6 - 0.5) / 0.5.
-    assert repeat_kappa([1] * 5 + [0] * 5, [1] * 4 + [0] + [1] * 3 + [0] * 2) == pytest.approx(0.2)
-    assert np.isnan(repeat_kappa([1, 1], [1, 1]))
+    first, second = [1] * 5 + [0] * 5, [1] * 4 + [0] + [1] * 3 + [0] * 2
+    found = kappa([first], [second])
+    assert found.value == pytest.approx(0.2)
+    assert found.low < 0.2 < found.high
+    assert found.answers == 10
+    # A second reader, alike in 3 of 4; 2 and 3 of 4 say 1, so 0.5 by chance: (6 - 5 + 3 - 2) / (5 + 2).
+    gap = [np.nan] * 6
+    assert kappa([first, [1, 1, 0, 0, *gap]], [second, [1, 1, 1, 0, *gap]]).value == pytest.approx(2 / 7)
+    assert np.isnan(kappa([[1, 1]], [[1, 1]]).value)
+    assert np.isnan(kappa([[1]], [[0]]).low)
+    assert kappa([[np.nan]], [[1]]).answers == 0
 
 
-def counts_of(said: np.ndarray) -> np.ndarray:
-    return aggregate_raters(said.T.astype(int))[0]
+def test_guessers_of_different_inclination_do_not_agree_with_themselves() -> None:
+    rng = np.random.default_rng(5)
+    inclined = np.array([0.1, 0.2, 0.8, 0.9])[:, None]
+    first, second = (np.asarray(rng.random((4, 500)) < inclined, float) for _ in range(2))
+    assert cohens_kappa(pd.crosstab(first.ravel(), second.ravel()).to_numpy()).kappa > 0.3  # all in one table
+    found = kappa(first, second)
+    assert abs(found.value) < 0.08
+    assert found.low < 0 < found.high
 
 
 def test_simulated_readers_have_the_accuracy_that_was_asked_for() -> None:
@@ -167,10 +241,12 @@ def test_simulated_readers_have_the_accuracy_that_was_asked_for() -> None:
 @pytest.mark.parametrize(("accuracy", "readers", "images"), [(0.5, 6, 60), (0.6, 6, 60), (0.8, 12, 120)])
 def test_intervals_hold_the_truth_and_tests_seldom_err(accuracy: float, readers: int, images: int) -> None:
     """Of 50 studies: the share is wide of 0.95 by chance; 1000 are `bench/bench_readers.py`."""
-    rng, kinds = np.random.default_rng(12), np.arange(images) % 2
-    held = naive = wrong = 0
+    rng, kinds, spread = np.random.default_rng(12), np.arange(images) % 2, Spread()
+    separation, level = separation_for(accuracy), np.arange(images) // 2 % 2
+    area = stats.norm.cdf(separation / (2 + 2 * spread.images**2 + 4 * spread.readers**2) ** 0.5)
+    held = held_area = naive = wrong = risen = 0
     for _ in range(STUDIES):
-        opinions = draw_opinions(kinds, separation_for(accuracy), readers, rng)[:, :, 0]
+        opinions = draw_opinions(kinds, separation, readers, rng)[:, :, 0]
         correct = ((opinions > 0) == (kinds == 1)).astype(float)
         mean = crossed_mean(correct, kinds)
         low, high = accuracy_interval(mean, 0.95)
@@ -178,7 +254,13 @@ def test_intervals_hold_the_truth_and_tests_seldom_err(accuracy: float, readers:
         low, high = proportion_confint(correct.sum(), correct.size, method="beta")
         naive += low <= accuracy <= high
         wrong += (chance_test(mean) if accuracy == 0.5 else equivalence_test(mean, 0.1)) < 0.05
+        low, high = accuracy_interval(crossed_auroc(kinds, opinions), 0.95)
+        held_area += low <= area <= high
+        # The same at both levels: there is no trend.
+        risen += difference_test(crossed_mean(correct, 2 * level + kinds, [-0.5, -0.5, 0.5, 0.5])) < 0.05
     # Where each holds with 0.95, fewer than 43 of 50 hold once in 300 times; more than 7 errors are as rare.
     assert held >= 43
+    assert held_area >= 43
     assert wrong <= 7
+    assert risen <= 7
     assert naive < held  # answers counted as if they were independent

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthcohort.audit.utility import METRIC_COLUMNS
+from synthcohort.audit.utility import METRIC_COLUMNS, combine_metrics
+from synthcohort.core.config import Statistics
 from synthcohort.figures.claims import claims
 from synthcohort.figures.readers import (
     MACHINE,
@@ -29,12 +30,14 @@ from synthcohort.figures.report.readers import (
     APART,
     AS_CHANCE,
     COLUMNS,
+    EACH_COLUMNS,
     OPEN,
     REVERSED,
     WITHIN,
     outcome,
     reader_section,
 )
+from synthcohort.readers.analysis import reader_metrics, study_metrics
 from synthcohort.readers.vocabulary import ALL, THRESHOLDS
 
 study = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "fabricated_study.py")))
@@ -197,13 +200,64 @@ def test_table_has_a_row_per_part(metrics: pd.DataFrame) -> None:
     assert names[0] == "all"
     assert {"head", "r3-gan", "32²", "head, r3-gan, 32²"} <= set(names)
     assert len(names) == len(set(names)) == 1 + 2 + 2 + 2 + 8
-    assert len(section.sentences) == 1 + 3
+    assert len(section.sentences) == 1 + 4
 
 
 def test_one_reader_has_no_interval_but_a_value() -> None:
     section = reader_section(made_up.reader_rows(readers=1), 0.95)
     assert section is not None
     assert section.sentences[0].startswith("1 simulated reader told")
-    assert section.table.rows[0][3:5] == ["–", "–"]
+    assert section.table.rows[0][4:6] == ["–", "–"]
     assert section.table.rows[0][1] == OPEN
     assert " to " not in section.table.rows[0][2]
+
+
+def test_machine_stands_beside_the_parts_that_it_was_measured_for(metrics: pd.DataFrame) -> None:
+    section = reader_section(metrics, 0.95)
+    assert section is not None
+    shown = {row[0]: row[COLUMNS.index("Machine")] for row in section.table.rows}
+    assert shown["head, r3-gan, 32²"] == "0.90 (0.85 to 0.95)"
+    assert shown["all"] == shown["head"] == "–"
+
+
+def test_table_has_a_row_per_reader(metrics: pd.DataFrame) -> None:
+    section = reader_section(metrics, 0.95)
+    assert section is not None
+    assert section.each.columns == EACH_COLUMNS
+    assert [row[0] for row in section.each.rows] == [f"reader-0{number}" for number in range(1, 5)]
+    third = dict(zip(EACH_COLUMNS, section.each.rows[2], strict=True))
+    whole = metrics[(metrics[["cohort", "source", "level"]] == ALL).all(axis=1) & (metrics["parameter"] == "reader-03")]
+    values = whole.set_index("metric")
+    for name, column in (("reader_accuracy", "Accuracy"), ("reader_auroc", "AUROC")):
+        low, high = values.loc[name, ["ci_low", "ci_high"]]
+        assert third[column] == f"{values.at[name, 'value']:.2f} ({low:.2f} to {high:.2f})"
+    assert third["Repeated"].startswith(f"{values.at['reader_repeat_agreement', 'value']:.2f} (")
+    assert [third[column] for column in ("Profession", "Years", "Seconds")] == ["Radiologist", "2", "7"]
+    assert third["n"] == str(values.at["reader_accuracy", "n"])
+    unknown = metrics.assign(features=metrics["features"].replace("radiologist", "simulated"))
+    assert {tuple(row[1:3]) for row in reader_section(unknown, 0.95).each.rows} == {("simulated", "–")}
+
+
+def test_report_names_the_reader_study_and_others_with_answers(metrics: pd.DataFrame) -> None:
+    named = combine_metrics([metrics, study_metrics("toy", "toy-2", {"toy": 41, "toy-2": 96}, "r0")])
+    section = reader_section(named, 0.95)
+    assert section is not None
+    assert section.sentences[0].startswith("Reader study toy-2: 4 simulated readers told")
+    assert section.sentences[-1].startswith("Reader study toy holds 41 answers about another selection")
+
+
+@pytest.mark.parametrize("answers", [1, 3, 10])
+def test_few_answers_of_one_person_are_shown_as_a_persons(answers: int, tmp_path: Path) -> None:
+    given = made_up.answered(1, images=4, accuracies=(0.5, 0.8), repeated=4).query("position <= @answers")
+    metrics = reader_metrics("toy", given.assign(simulated=False), 0.1, "r0", Statistics(bootstrap=20), 3)
+    section = reader_section(metrics, 0.95)
+    assert section is not None
+    assert section.sentences[0].startswith("1 reader told real from synthetic images")
+    assert section.simulated == ""
+    assert section.each.rows[0][3] == str(answers)
+    texts = [*told(metrics), *section.sentences, section.note, section.each.caption, section.each_note]
+    assert not any("imulated reader" in text for text in texts)
+    assert not reader_table(metrics)["simulated"].any()
+    if answers == 1:  # of one kind alone
+        for name, figure in READER_FIGURES.items():
+            assert not figure.draw(metrics, tmp_path / name)["simulated"].any()

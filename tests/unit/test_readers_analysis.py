@@ -83,6 +83,7 @@ def test_second_exposures_change_nothing_but_repeats(results: pd.DataFrame, metr
     other = reader_metrics("toy", spoilt, 0.1, "r0", STATISTICS, 3)
     repeats = metrics["metric"].str.startswith("reader_repeat")
     assert repeats.sum() == 6 + 2
+    assert pick(metrics, "reader_repeat_kappa")["n"] == 6 * 8
     pd.testing.assert_frame_equal(metrics[~repeats], other[~repeats])
     ours, theirs = (pick(table, "reader_repeat_agreement")["value"] for table in (metrics, other))
     assert ours == pytest.approx(1 - theirs)
@@ -212,7 +213,7 @@ def test_simulated_readers_are_the_same_again(studied: tuple[Path, pd.DataFrame]
 def test_answers_of_simulated_readers_are_no_answer_key(studied: tuple[Path, pd.DataFrame]) -> None:
     """Neither a picture's number nor a place in a person's order says what a served image is."""
     folder, results = studied
-    key = AnswerKey(folder.parents[1] / "private", "toy").open(ServedStudy.read(folder).digest)
+    key = AnswerKey(folder.parents[1] / "private", "toy", ServedStudy.read(folder).digest).open()
     truths = key[key["block"] == "reading"].set_index("picture")["truth"]
     guesses = results.drop_duplicates("picture").set_index("picture")["truth"]
     assert 0.1 < (truths == guesses.reindex(truths.index)).mean() < 0.9

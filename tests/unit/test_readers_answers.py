@@ -3,6 +3,8 @@
 import io
 import sqlite3
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from synthcohort.core.errors import UserError
 from synthcohort.readers import access
-from synthcohort.readers.access import GuessLimit, holder_of, new_token, token_digest
+from synthcohort.readers.access import GuessLimit, TooManyError, holder_of, new_token, token_digest
 from synthcohort.readers.answers import ANSWERS, Answer, AnswerBook, ConflictError
 from synthcohort.readers.clock import LONGEST_SILENCE, Stamp, time_on_task
 from synthcohort.readers.progress import State, is_open, is_reached
@@ -141,7 +143,7 @@ def test_time_on_task_leaves_pauses_and_absences_out() -> None:
     assert time_on_task(paused) == (14, True)
     away = stamps(("opened", 0), ("alive", 20), ("opened", 9000), ("answered", 9005))
     assert time_on_task(away) == (20 + LONGEST_SILENCE + 5, True)
-    assert time_on_task(stamps(("answered", 3))) == (0, False)
+    assert time_on_task(stamps(("answered", 3))) == (0, True)  # nothing is known
 
 
 def test_time_over_a_restart_is_by_the_wall_clock_and_marked() -> None:
@@ -196,6 +198,10 @@ def test_sessions_open_end_and_run_out(book: AnswerBook, monkeypatch: pytest.Mon
     assert sessions.holder(second) is None  # signed out everywhere
     assert sessions.open(tokens["reader-01"]) is None
     opened = sessions.open(renewed["reader-01"])[1]
+    opened_too = sessions.open(tokens["reader-02"])[1]
+    assert sessions.issue_links(["reader-01"]) == {}  # built anew with fewer readers
+    assert sessions.open(tokens["reader-02"]) is None
+    assert sessions.holder(opened_too) is None
     monkeypatch.setattr("synthcohort.readers.sessions.time.time", lambda: 4e9)
     assert sessions.holder(opened) is None
 
@@ -215,33 +221,50 @@ def test_every_known_token_is_compared_in_constant_time(monkeypatch: pytest.Monk
     assert holder_of("\udcff", known) is None
 
 
+def waits(limit: GuessLimit, address: str, right: bool = False) -> float:
+    """Try a token; the seconds to wait, 0 where it was checked."""
+    try:
+        limit.admit(address, lambda: "reader-01" if right else None)
+    except TooManyError as error:
+        return error.seconds
+    return 0
+
+
 def test_guessing_is_limited_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(access.time, "monotonic", lambda: now)
     limit = GuessLimit(failures=3, period=60)
-    for _ in range(2):
-        limit.note_failure("1.2.3.4")
-    assert limit.wait("1.2.3.4") == 0
+    assert [waits(limit, "1.2.3.4") for _ in range(2)] == [0, 0]
     now += 10
-    limit.note_failure("1.2.3.4")
-    assert limit.wait("1.2.3.4") == 50
-    assert limit.wait("4.3.2.1") == 0
+    assert [waits(limit, "1.2.3.4", right) for right in (True, True, False)] == [0, 0, 0]  # right ones cost nothing
+    assert [waits(limit, "1.2.3.4", right) for right in (True, False)] == [50, 50]
+    assert waits(limit, "4.3.2.1") == 0
     now += 51
-    assert limit.wait("1.2.3.4") == 0
+    assert waits(limit, "1.2.3.4", right=True) == 0
 
 
-def test_limit_forgets_old_addresses_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(access.time, "monotonic", lambda: now)
-    monkeypatch.setattr(access, "ADDRESSES", 10)
-    limit = GuessLimit(failures=1, period=60)
-    for number in range(10):
-        limit.note_failure(str(number))
-    now = 61.0
-    limit.note_failure("new")
-    assert limit.wait("new") == 60
-    assert limit.wait("3") == 0
-    assert len(limit._failed) == 1
+def test_limit_forgets_the_oldest_of_many_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "ADDRESSES", 3)
+    limit = GuessLimit(failures=2, period=60)
+    for address in ("a", "b", "c", "a", "d"):  # b tried longest ago
+        assert waits(limit, address) == 0
+    assert list(limit._failed) == ["c", "a", "d"]
+    assert waits(limit, "a") > 0
+
+
+def test_tries_at_once_are_no_way_around_the_limit() -> None:
+    limit, checked = GuessLimit(failures=3), []
+
+    def guess() -> None:
+        with suppress(TooManyError):
+            limit.admit("1.2.3.4", lambda: checked.append(time.sleep(0.005)))
+
+    threads = [threading.Thread(target=guess) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(checked) == 3
 
 
 def test_only_the_next_image_is_open() -> None:

@@ -22,7 +22,7 @@ from synthcohort.readers.study import ServedStudy, locked
 from synthcohort.readers.tables import answers_table
 
 made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "fabricated_readers.py")))
-client, begin, answer = made_up.client, made_up.begin, made_up.answer
+client, begin, answer, look_and_answer = made_up.client, made_up.begin, made_up.answer, made_up.look_and_answer
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +119,13 @@ def test_changes_where_they_are_configured(tmp_path: Path, cells: list[Any]) -> 
     with made_up.Server(folder) as server, client(server, "reader-01") as reader:
         state = begin(reader)
         assert reader.get("/?image=2").status_code == 404
-        second = reader.post("/answers", json=answer(state, comment="first <b>")).json()
+        second = look_and_answer(reader, state, comment="first <b>").json()
         page = reader.get("/?image=1").text
         assert "first &lt;b&gt;" in page
         assert re.search(r'value="real" checked', page)
         assert reader.post("/answers", json=answer(state, answer="synthetic")).json() == second
         while second["stage"] != "done":
-            second = reader.post("/answers", json=answer(second)).json()
+            second = look_and_answer(reader, second).json()
         assert "go back to the last image" in reader.get("/").text
         assert reader.get("/?image=4").status_code == 200
         assert reader.get("/?image=5").status_code == 404
@@ -138,6 +138,7 @@ def test_disk_errors_are_told_and_nothing_is_acknowledged(tmp_path: Path, cells:
     folder = made_up.built(tmp_path, cells[:1], images=2, repeated=0)
     with made_up.Server(folder) as server, client(server, "reader-01") as reader:
         state = begin(reader)
+        reader.get("/images/reading/1")
         blocking = AnswerBook(folder / ANSWERS)
         with blocking.write() as database:
             database.execute("DROP TABLE stamps")  # as good as a broken disk
@@ -149,6 +150,7 @@ def test_disk_errors_are_told_and_nothing_is_acknowledged(tmp_path: Path, cells:
         blocking.close()
         mended = AnswerBook(folder / ANSWERS)  # makes the table anew
         mended.close()
+        reader.get("/images/reading/1")  # what was noted of it is gone with the table
         assert reader.post("/answers", json=sent).json()["number"] == 2
 
 

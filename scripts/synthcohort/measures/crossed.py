@@ -46,13 +46,15 @@ class CrossedMean(NamedTuple):
         return min(float(self.answers), spread / self.variance) if self.variance > 0 else float(self.answers)
 
 
-def crossed_mean(answers: ArrayLike, strata: ArrayLike, weights: ArrayLike | None = None) -> CrossedMean:
+def crossed_mean(
+    answers: ArrayLike, strata: ArrayLike, weights: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> CrossedMean:
     """Average answers over readers and images, with a variance that holds for other readers and other images.
 
     The mean is a weighted sum of strata's means. Its square, less what the mean of products of answers by different
-    readers to different images gives for the squared truth, is an unbiased estimate of its variance, also where readers
-    have not answered everything (a U-statistic: Gallas, Bandos, Samuelson and Wagner, A framework for random-effects
-    ROC analysis, 2009).
+    readers to images of different patients gives for the squared truth, is an unbiased estimate of its variance, also
+    where readers have not answered everything (a U-statistic: Gallas, Bandos, Samuelson and Wagner, A framework for
+    random-effects ROC analysis, 2009).
 
     Parameters
     ----------
@@ -63,20 +65,25 @@ def crossed_mean(answers: ArrayLike, strata: ArrayLike, weights: ArrayLike | Non
         no error.
     weights : array_like, shape (strata,), optional
         Weight of each stratum's mean; left out, all are alike and sum to 1.
+    groups : array_like, shape (images,), optional
+        Images that are not independent share one, as a patient's do, in whatever strata; left out, all are.
 
     Returns
     -------
     CrossedMean
-        The variance is NaN with fewer readers than `FEWEST_READERS`, or where a stratum has fewer than two images; the
+        The variance is NaN with fewer readers than `FEWEST_READERS`, or where a stratum has fewer than two groups; the
         value is NaN where a stratum has no answer.
     """
     answers, strata = np.asarray(answers, np.float64), np.asarray(strata, np.int64)
     belongs = np.eye(strata.max(initial=-1) + 1)[strata]
+    together = np.arange(len(strata)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    order = np.argsort(together, kind="stable")
+    starts = np.flatnonzero(np.diff(together[order], prepend=-1))
     weight = np.full(belongs.shape[1], 1 / belongs.shape[1]) if weights is None else np.asarray(weights, np.float64)
     given = ~np.isnan(answers)
     present = given.any(axis=1)
     given, filled = given[present].astype(np.float64), np.where(given, answers, 0.0)[present]
-    sums, counts = _products(filled, belongs), _products(given, belongs)
+    sums, counts = (_products(values, belongs, order, starts) for values in (filled, given))
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(weight @ (filled.sum(axis=0) @ belongs / (given.sum(axis=0) @ belongs)))
         squared = float(weight @ (sums / counts) @ weight)
@@ -89,7 +96,7 @@ def crossed_mean(answers: ArrayLike, strata: ArrayLike, weights: ArrayLike | Non
     return CrossedMean(value, variance, of_readers, len(each), shown, int(given.sum()))
 
 
-def crossed_auroc(is_synthetic: ArrayLike, scores: ArrayLike) -> CrossedMean:
+def crossed_auroc(is_synthetic: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> CrossedMean:
     """Average the readers' areas under the ROC curve, with a variance that holds for other readers and other images.
 
     An image's part in its reader's AUROC is its placement, the share of images of the other kind on the right side of
@@ -102,6 +109,8 @@ def crossed_auroc(is_synthetic: ArrayLike, scores: ArrayLike) -> CrossedMean:
         1 for synthetic images, 0 for real ones.
     scores : array_like, shape (readers, images)
         Higher means surer that the image is synthetic; NaN where there is no answer.
+    groups : array_like, shape (images,), optional
+        As in `crossed_mean`.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def crossed_auroc(is_synthetic: ArrayLike, scores: ArrayLike) -> CrossedMean:
     """
     kinds, scores = np.asarray(is_synthetic, np.int64), np.asarray(scores, np.float64)
     pseudovalues = np.array([_placements(kinds, own) for own in scores]).reshape(scores.shape)
-    return crossed_mean(pseudovalues, kinds)
+    return crossed_mean(pseudovalues, kinds, groups=groups)
 
 
 def _placements(kinds: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,13 +137,19 @@ def _placements(kinds: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArra
     return area + 2 * (found - area)
 
 
-def _products(answers: NDArray[np.float64], belongs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum products of answers by different readers to different images, for each pair of strata."""
-    of_reader = answers @ belongs
+def _products(
+    answers: NDArray[np.float64], belongs: NDArray[np.float64], order: NDArray[np.int64], starts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Sum products of answers by different readers to images of different groups, for each pair of strata.
+
+    Of all products those of one reader and those of one group are taken away, and those of both, taken away twice,
+    given back. Groups are what `order` has from each of `starts` on.
+    """
+    of_both = np.add.reduceat((answers[:, :, None] * belongs)[:, order], starts, axis=1)
+    of_reader, of_group = of_both.sum(axis=1), of_both.sum(axis=0)
     total = of_reader.sum(axis=0)
-    same_image = answers.sum(axis=0) ** 2 @ belongs
-    same_answer = (answers**2).sum(axis=0) @ belongs
-    return np.outer(total, total) - of_reader.T @ of_reader - np.diag(same_image - same_answer)
+    every = of_both.reshape(-1, len(total))
+    return np.outer(total, total) - of_reader.T @ of_reader - of_group.T @ of_group + every.T @ every
 
 
 def accuracy_interval(mean: CrossedMean, confidence: float) -> tuple[float, float]:

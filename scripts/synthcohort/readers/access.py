@@ -5,7 +5,8 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 TOKEN_BYTES = 24
 FAILURES = 10
@@ -13,7 +14,9 @@ FAILURES = 10
 PERIOD = 600.0
 """… within this many seconds."""
 ADDRESSES = 10_000
-"""Addresses that are remembered at most."""
+"""Addresses that are remembered at most; of more, those whose last wrong token is oldest are forgotten."""
+
+Holder = TypeVar("Holder")
 
 
 def new_token() -> str:
@@ -48,6 +51,14 @@ def holder_of(token: str, known: Iterable[tuple[str, bytes]]) -> str | None:
     return found
 
 
+class TooManyError(Exception):
+    """An address that sent too many wrong tokens; `seconds` say when it may try again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"wait {seconds:.0f} s")
+        self.seconds = seconds
+
+
 class GuessLimit:
     """Counts wrong tokens by address."""
 
@@ -56,19 +67,34 @@ class GuessLimit:
         self._failed: dict[str, list[float]] = {}
         self._lock = threading.Lock()
 
-    def wait(self, address: str) -> float:
-        """Seconds until this address may try again, 0 where it may now."""
-        with self._lock:
-            recent = self._recent(address)
-            return max(0.0, recent[0] + self._period - time.monotonic()) if len(recent) >= self._allowed else 0.0
+    def admit(self, address: str, check: Callable[[], Holder | None]) -> Holder | None:
+        """Check a token, one at a time, so that many tries at once are no way around the limit.
 
-    def note_failure(self, address: str) -> None:
-        """Note a wrong token."""
-        with self._lock:
-            if len(self._failed) >= ADDRESSES and address not in self._failed:
-                self._failed = {known: times for known in list(self._failed) if (times := self._recent(known))}
-            self._failed[address] = [*self._recent(address), time.monotonic()][-self._allowed :]
+        Parameters
+        ----------
+        address : str
+            Who tries.
+        check : callable
+            Gives None where the token is wrong.
 
-    def _recent(self, address: str) -> list[float]:
-        since = time.monotonic() - self._period
-        return [moment for moment in self._failed.get(address, []) if moment > since]
+        Returns
+        -------
+        What `check` gives.
+
+        Raises
+        ------
+        TooManyError
+            Unchecked, when this address has to wait.
+        """
+        with self._lock:
+            now = time.monotonic()
+            recent = [moment for moment in self._failed.get(address, []) if moment > now - self._period]
+            if len(recent) >= self._allowed:
+                raise TooManyError(recent[0] + self._period - now)
+            found = check()
+            if found is None:
+                self._failed.pop(address, None)
+                self._failed[address] = [*recent, now]  # at the end
+                while len(self._failed) > ADDRESSES:
+                    del self._failed[next(iter(self._failed))]
+            return found

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from synthcohort.readers.desk import Desk
 from synthcohort.readers.pages import page
-from synthcohort.readers.reading import PROFESSIONS
 from synthcohort.readers.tables import answers_table, export_csv, profiles_table, reader_progress
+from synthcohort.readers.vocabulary import PROFESSIONS
 
 
 def administration_routes(desk: Desk) -> APIRouter:

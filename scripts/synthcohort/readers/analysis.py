@@ -1,6 +1,6 @@
 """What readers' answers say: rows of metrics.parquet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from synthcohort.audit.utility import combine_metrics, no_metrics
 from synthcohort.core.config import Statistics
-from synthcohort.measures.agreement import fleiss, repeat_kappa
+from synthcohort.measures.agreement import Agreement, fleiss, repeat_kappa
 from synthcohort.measures.crossed import (
     FEWEST_READERS,
     CrossedMean,
@@ -76,12 +76,14 @@ def reader_metrics(
         of one reader with the exact binomial interval (Clopper and Pearson), of all with one over readers and images
         (see `crossed_mean`); for all readers also ``reader_chance_p`` and ``reader_equivalence_p`` (parameter: the
         margin), tests against and for chance; ``reader_auroc`` from confidence (see `crossed_auroc`);
-        ``reader_fleiss_kappa`` (over images). Over resolutions: ``reader_trend``, change of the accuracy with every
-        doubling of the side, and ``reader_trend_p``. Of all answers: ``reader_auroc`` of each reader (DeLong),
+        ``reader_fleiss_kappa``. Over resolutions: ``reader_trend``, change of the accuracy with every doubling of the
+        side, and ``reader_trend_p``. Of all answers: ``reader_auroc`` of each reader (DeLong),
         ``reader_true_positive_rate`` and ``reader_false_positive_rate`` (parameter: threshold), points of the ROC
         curve, synthetic images being the positive ones; ``reader_learning``, change of the accuracy from the first to
         the last image; ``reader_repeat_agreement``, share of repeated images that got the same answer again, and
-        ``reader_repeat_kappa``; ``reader_seconds``, median time of an answer. `n` counts answers.
+        ``reader_repeat_kappa``; ``reader_seconds``, median time of an answer; ``reader_years`` of experience of each
+        reader, ``features`` being the profession. Both kappas have bootstrap intervals over patients. `n` counts
+        answers, and pairs of them for kappa of repeats.
     """
     if results.empty:
         return no_metrics()
@@ -95,15 +97,54 @@ def reader_metrics(
             found += _trend_rows(part.rows, statistics.confidence)
         if part.is_whole:
             found += _each_auroc_rows(part.rows, statistics.confidence)
-            found += [*_curve_rows(part.rows), *_time_rows(part.rows)]
+            found += [*_curve_rows(part.rows), *_time_rows(part.rows), *_profile_rows(part.rows)]
             found += _learning_rows(part.rows, statistics.confidence)
-            found += _repeat_rows(results, statistics.confidence)
+            found += _repeat_rows(results, statistics, rng)
         rows += [{**keys, **row} for row in found]
     table = pd.DataFrame(rows)
     experiments = AXIS + ("-" + table["level"]).where(table["level"] != ALL, "")
-    same = {"study": study, "axis": AXIS, "replicate": replicate, "finding": "", "role": "value", "features": ""}
+    same = {"study": study, "axis": AXIS, "replicate": replicate, "finding": "", "role": "value"}
     table = table.assign(experiment=experiments, simulated=bool(results["simulated"].all()), **same)
-    return combine_metrics([table])
+    return combine_metrics([table.fillna({"features": ""})])
+
+
+def study_metrics(study: str, study_id: str, answered: Mapping[str, int], replicate: str) -> pd.DataFrame:
+    """Name the reader study that was analysed, and others of the same study that people have answered.
+
+    Parameters
+    ----------
+    study : str
+        Name of the study.
+    study_id : str
+        Of the reader study that was analysed.
+    answered : mapping of str to int
+        Answers by reader study, as `results.answered_studies` gives them.
+    replicate : str
+        As in `reader_metrics`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of metrics.parquet: ``reader_study`` and ``reader_study_unused``, ``parameter`` being the id and the value
+        its number of answers (of people).
+    """
+    found = [_row("reader_study", answered.get(study_id, 0), answered.get(study_id, 0), parameter=study_id)]
+    found += [
+        _row("reader_study_unused", count, count, parameter=other)
+        for other, count in answered.items()
+        if other != study_id
+    ]
+    keys = {
+        "cohort": ALL,
+        "source": ALL,
+        "level": ALL,
+        "experiment": AXIS,
+        "axis": AXIS,
+        "finding": "",
+        "role": "value",
+    }
+    same = {"study": study, "replicate": replicate, "features": "", "simulated": False}
+    return combine_metrics([pd.DataFrame(found).assign(**keys, **same)])
 
 
 def _parts(first: pd.DataFrame) -> Iterator[Part]:
@@ -142,7 +183,7 @@ def _strata(images: pd.DataFrame) -> tuple[NDArray[np.int64], pd.DataFrame]:
 
 def _accuracy(rows: pd.DataFrame) -> CrossedMean:
     answers, images = _crossed(rows, "correct")
-    return crossed_mean(answers, _strata(images)[0])
+    return crossed_mean(answers, _strata(images)[0], groups=images["group"])
 
 
 def _accuracy_rows(rows: pd.DataFrame, margin: float, statistics: Statistics) -> Iterator[Row]:
@@ -164,16 +205,21 @@ def _confidence_rows(rows: pd.DataFrame, statistics: Statistics, rng: np.random.
     """ROC area from confidence, and agreement of readers."""
     scores, images = _crossed(rows, "score")
     kinds = (images["truth"] == SYNTHETIC).to_numpy(float)
-    area = crossed_auroc(kinds, scores)
+    area = crossed_auroc(kinds, scores, images["group"])
     yield _row("reader_auroc", area.value, area.answers, accuracy_interval(area, statistics.confidence))
     said = np.where(np.isnan(scores), np.nan, scores > 0)
-    value, *interval = fleiss(said, statistics.confidence, statistics.bootstrap, rng)
-    yield _row("reader_fleiss_kappa", value, len(rows), (interval[0], interval[1]))
+    yield _kappa_row(
+        "reader_fleiss_kappa", fleiss(said, images["group"], statistics.confidence, statistics.bootstrap, rng)
+    )
+
+
+def _kappa_row(metric: str, found: Agreement) -> Row:
+    return _row(metric, found.value, found.answers, (found.low, found.high))
 
 
 def _each_auroc_rows(rows: pd.DataFrame, confidence: float) -> Iterator[Row]:
     for reader, own in rows.groupby("reader"):
-        result = delong(own["truth"] == SYNTHETIC, own[["score"]].to_numpy(float).T, own["picture"])
+        result = delong(own["truth"] == SYNTHETIC, own[["score"]].to_numpy(float).T, own["group"])
         interval = delong_interval(result, 0, confidence)
         yield _row("reader_auroc", float(result.aurocs[0]), len(own), interval, str(reader))
 
@@ -199,7 +245,7 @@ def _trend_rows(rows: pd.DataFrame, confidence: float) -> Sequence[Row]:
     away = centred.to_numpy()
     if not away.any():
         return []
-    mean = crossed_mean(answers, number, away / (away**2).sum())
+    mean = crossed_mean(answers, number, away / (away**2).sum(), images["group"])
     return [
         _row("reader_trend", mean.value, mean.answers, difference_interval(mean, confidence)),
         _row("reader_trend_p", difference_test(mean), mean.answers),
@@ -229,7 +275,16 @@ def _time_rows(rows: pd.DataFrame) -> Iterator[Row]:
     yield _row("reader_seconds", float(rows["seconds"].median()), len(rows))
 
 
-def _repeat_rows(results: pd.DataFrame, confidence: float) -> Iterator[Row]:
+def _profile_rows(rows: pd.DataFrame) -> Iterator[Row]:
+    """Give what readers said of themselves."""
+    for reader, own in rows.groupby("reader"):
+        told = own.iloc[0]
+        yield _row("reader_years", float(told["years"]), len(own), parameter=str(reader)) | {
+            "features": str(told["profession"])
+        }
+
+
+def _repeat_rows(results: pd.DataFrame, statistics: Statistics, rng: np.random.Generator) -> Iterator[Row]:
     """How far readers agree with themselves."""
     said = results.pivot(index=["reader", "picture"], columns="exposure", values="synthetic")
     if 2 not in said:
@@ -237,12 +292,14 @@ def _repeat_rows(results: pd.DataFrame, confidence: float) -> Iterator[Row]:
     pairs = said.dropna().astype(int)
     if pairs.empty:
         return
-    kinds = results.drop_duplicates("picture").set_index("picture")["truth"]
-    again = (pairs[1] == pairs[2]).rename("same").reset_index().assign(cell=0)
-    again["truth"] = again["picture"].map(kinds)
+    known = results.drop_duplicates("picture").set_index("picture")[["truth", "group"]]
+    again = pairs.rename(columns={1: "first", 2: "second"}).reset_index().join(known, on="picture")
+    again = again.assign(same=again["first"] == again["second"], cell=0)
     answers, images = _crossed(again, "same")
-    mean = crossed_mean(answers, _strata(images)[0])
-    yield _row("reader_repeat_agreement", mean.value, mean.answers, accuracy_interval(mean, confidence))
+    mean = crossed_mean(answers, _strata(images)[0], groups=images["group"])
+    yield _row("reader_repeat_agreement", mean.value, mean.answers, accuracy_interval(mean, statistics.confidence))
     for reader, own in again.groupby("reader"):
-        yield _exact_row("reader_repeat_agreement", own["same"], str(reader), confidence)
-    yield _row("reader_repeat_kappa", repeat_kappa(pairs[1], pairs[2]), len(pairs))
+        yield _exact_row("reader_repeat_agreement", own["same"], str(reader), statistics.confidence)
+    both = (_crossed(again, column)[0] for column in ("first", "second"))
+    found = repeat_kappa(*both, images["group"], statistics.confidence, statistics.bootstrap, rng)
+    yield _kappa_row("reader_repeat_kappa", found)

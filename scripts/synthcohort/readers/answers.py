@@ -81,6 +81,26 @@ class AnswerBook:
         self._lock = threading.Lock()
         self._database = _connect(path)
 
+    def belong_to(self, digest: str) -> None:
+        """Say which build of the study is answered here.
+
+        Raises
+        ------
+        UserError
+            When what people said so far is about another: its images are others under the same numbers.
+        """
+        with self.write() as database:
+            known = [row["digest"] for row in database.execute("SELECT digest FROM builds")]
+            if known == [digest]:
+                return
+            if known and _holds_anything(database):
+                raise UserError(
+                    f"the answers in {ANSWERS} are to another build than the study.json beside them; bring the whole "
+                    "folder from where readers answered."
+                )
+            database.execute("DELETE FROM builds")
+            database.execute("INSERT INTO builds VALUES (?)", (digest,))
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -126,6 +146,11 @@ class AnswerBook:
         versions = "SELECT * FROM answers WHERE reader = ? AND block = ? AND position = ? ORDER BY revision DESC"
         rows = self.query(f"{versions} LIMIT 1", reader, block, position)
         return rows[0] if rows else None
+
+    def was_opened(self, reader: str, block: str, position: int) -> bool:
+        """Whether an image was ever sent to a reader."""
+        statement = "SELECT 1 FROM stamps WHERE reader = ? AND block = ? AND position = ? AND kind = 'opened' LIMIT 1"
+        return bool(self.query(statement, reader, block, position))
 
     def stamp(self, reader: str, block: str, position: int, kind: Kind) -> None:
         """Note a sign of life by the server's clocks."""
@@ -202,8 +227,7 @@ def has_answers(folder: Path) -> bool:
     if not path.is_file():
         return False
     with closing(_connect(path)) as database:
-        told = database.execute("SELECT EXISTS (SELECT * FROM profiles) OR EXISTS (SELECT * FROM answers)")
-        return bool(told.fetchone()[0])
+        return _holds_anything(database)
 
 
 def answers_given(told: str | Path, home: Path = HOME) -> int:
@@ -227,6 +251,11 @@ def count_answers(folder: Path) -> int:
         return 0
     with closing(_connect(path)) as database:
         return int(database.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
+def _holds_anything(database: sqlite3.Connection) -> bool:
+    told = database.execute("SELECT EXISTS (SELECT * FROM profiles) OR EXISTS (SELECT * FROM answers)")
+    return bool(told.fetchone()[0])
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -19,13 +19,15 @@ from synthcohort.readers.reading import reading_routes
 MESSAGES = {404: "There is no such page.", 405: "This page cannot do that."}
 
 
-def create_app(desk: Desk) -> SecureHeaders:
+def create_app(desk: Desk, secure: bool = False) -> SecureHeaders:
     """Make the application.
 
     Parameters
     ----------
     desk : Desk
         The study that it serves, and where answers go.
+    secure : bool
+        Whether readers come by HTTPS alone; browsers are then told to use nothing else.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def create_app(desk: Desk) -> SecureHeaders:
         An ASGI application. It loads nothing from elsewhere, and has no page that describes its interface.
     """
     app = FastAPI(title=desk.study.title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    for routes in (entrance_routes(desk), reading_routes(desk), administration_routes(desk)):
+    for routes in (entrance_routes(desk, secure), reading_routes(desk), administration_routes(desk)):
         app.include_router(routes)
 
     @app.get("/{name}.{kind}")
@@ -44,7 +46,7 @@ def create_app(desk: Desk) -> SecureHeaders:
         return Response((FOLDER / known).read_bytes(), media_type=FILES[known])
 
     _handle_errors(app)
-    return SecureHeaders(app)  # outermost, so that failures have the headers too
+    return SecureHeaders(app, secure)  # outermost, so that failures have the headers too
 
 
 def _handle_errors(app: FastAPI) -> None:

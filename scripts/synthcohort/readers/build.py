@@ -19,9 +19,20 @@ from synthcohort.readers.order import reading_order
 from synthcohort.readers.pictures import enlarge, write_pictures
 from synthcohort.readers.power import Power, describe_power, planned_power
 from synthcohort.readers.select import READING, REAL, TRAINING, Cell, choose_items
-from synthcohort.readers.study import BLOCKS, PRIVATE, STUDY, TRUTHS, Block, Pack, Reader, ServedStudy, locked
+from synthcohort.readers.study import (
+    BLOCKS,
+    OWNER_ALONE,
+    PRIVATE,
+    STUDY,
+    TRUTHS,
+    Block,
+    Pack,
+    Reader,
+    ServedStudy,
+    locked,
+)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same inputs would give another study."""
 
 
@@ -49,8 +60,8 @@ def build_reader_study(
     Returns
     -------
     dict
-        ``id``, ``digest``, ``readers``, ``items`` (first showings of each reader), ``positions``, ``simulated`` and
-        ``power`` (``all`` and ``each_cell``); to be kept as JSON.
+        ``id``, ``digest``, ``readers``, ``items`` (first showings of each reader), ``patients`` (behind the real ones),
+        ``positions``, ``simulated`` and ``power`` (``all`` and ``each_cell``); to be kept as JSON.
 
     Raises
     ------
@@ -61,7 +72,7 @@ def build_reader_study(
     study_id = free_id(name, digest, home, private)
     if study_id != name:
         logger.info("reader study %s holds answers, or is another study's, and stays; this build is %s", name, study_id)
-    folder, key = home / study_id, AnswerKey(private, study_id)
+    folder, key = home / study_id, AnswerKey(private, study_id, digest)
     items = choose_items(cells, config, derive_seed(seed, "reader-items"))
     power = _power(items, config)
     if not _is_built(folder, private, digest):
@@ -72,11 +83,20 @@ def build_reader_study(
     for line in describe_power(*power, len(cells)):
         logger.info("%s", line)
     reading = int((items["block"] == READING).sum())
+    patients = items.loc[(items["block"] == READING) & (items["truth"] == REAL), "group"].nunique()
+    if 2 * patients < reading:
+        logger.warning(
+            "the %d real images are of %d patients: images of one patient are no independent evidence, and intervals "
+            "are wider for it than the power above says; hold out more patients, or show fewer images",
+            reading // 2,
+            patients,
+        )
     return {
         "id": study_id,
         "digest": digest,
         "readers": config.count,
         "items": reading,
+        "patients": patients,
         "positions": reading + config.repeated,
         "margin": config.margin,
         "simulated": any(cell.real.info.simulated for cell in cells),
@@ -128,21 +148,14 @@ def _may_use(study_id: str, name: str, digest: str, home: Path, private: Path) -
     folder = home / study_id
     if _is_built(folder, private, digest):
         return True
-    built = _read_or_none(folder)
+    built = ServedStudy.read_if_whole(folder)
     return not has_answers(folder) and (built is None or built.study == name)
-
-
-def _read_or_none(folder: Path) -> ServedStudy | None:
-    try:
-        return ServedStudy.read(folder)
-    except UserError:
-        return None
 
 
 def _is_built(folder: Path, private: Path, digest: str) -> bool:
     """Whether just this study is there already, its answer key included."""
-    built = _read_or_none(folder)
-    return built is not None and built.digest == digest and AnswerKey(private, folder.name).is_there
+    built = ServedStudy.read_if_whole(folder)
+    return built is not None and built.digest == digest and AnswerKey(private, folder.name, digest).is_there
 
 
 def _numbered(items: pd.DataFrame, key: AnswerKey) -> pd.DataFrame:
@@ -172,12 +185,13 @@ def _write(
     items: pd.DataFrame,
     seed: int,
 ) -> None:
-    """Write a study's files, study.json last, so that what is there is whole."""
+    """Write a study's files, the key first and study.json last, so that what is there is whole."""
+    key.seal(items)
+    folder.chmod(0o700)
     (folder / STUDY).unlink(missing_ok=True)
     packs = {block: _write_pack(folder, block, items, cells, config.side) for block in BLOCKS}
-    key.seal(items, digest)
     training = items[items["block"] == TRAINING].sort_values("picture")
-    write_json(folder / TRUTHS, training["truth"].tolist())
+    write_json(folder / TRUTHS, training["truth"].tolist(), OWNER_ALONE)
     study = ServedStudy(
         study_id=folder.name,
         study=name,
@@ -192,7 +206,7 @@ def _write(
         packs=packs,
         readers=[_reader(number, items, seed) for number in range(1, config.count + 1)],
     )
-    write_json(folder / STUDY, study.model_dump(mode="json"))
+    write_json(folder / STUDY, study.model_dump(mode="json"), OWNER_ALONE)
 
 
 def _write_pack(folder: Path, block: Block, items: pd.DataFrame, cells: Sequence[Cell], side: int) -> Pack:
@@ -201,7 +215,7 @@ def _write_pack(folder: Path, block: Block, items: pd.DataFrame, cells: Sequence
     for number, truth, row in zip(own["cell"], own["truth"], own["row"], strict=True):
         store = cells[number].real if truth == REAL else cells[number].synthetic
         pictures.append(enlarge(np.asarray(store.images[row]), side))
-    return Pack(digest=write_pictures(folder / f"{block}.bin", pictures), cohorts=own["cohort"].tolist())
+    return Pack(digest=write_pictures(folder / f"{block}.bin", pictures, OWNER_ALONE), cohorts=own["cohort"].tolist())
 
 
 def _reader(number: int, items: pd.DataFrame, seed: int) -> Reader:

@@ -29,7 +29,7 @@ class TimeOnTask(NamedTuple):
 
     seconds: float
     interrupted: bool
-    """True where the reader paused or was away, or the server was started anew, so that the time says less."""
+    """True where the reader paused or was away, or the server was started anew, so that the time says little."""
 
 
 def time_on_task(stamps: Sequence[Stamp]) -> TimeOnTask:
@@ -44,13 +44,14 @@ def time_on_task(stamps: Sequence[Stamp]) -> TimeOnTask:
     -------
     TimeOnTask
         Seconds by the server's monotonic clock; where the server was started anew in between, by its wall clock.
+        Without a sign of life before the answer 0, and interrupted, as nothing is known.
 
     Examples
     --------
     >>> time_on_task([Stamp("opened", "a", 5.0, 0.0), Stamp("answered", "a", 12.5, 0.0)])
     TimeOnTask(seconds=7.5, interrupted=False)
     """
-    seconds, interrupted = 0.0, False
+    seconds, interrupted = 0.0, len(stamps) < 2
     for before, after in pairwise(stamps):
         if before.kind == "paused":
             interrupted = True

@@ -38,7 +38,7 @@ class Desk:
     Raises
     ------
     UserError
-        When the study is damaged.
+        When the study is damaged, or the answers are to another one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,6 +49,7 @@ class Desk:
         }
         self.truths: list[str] = read_json(folder / TRUTHS)
         self.book = AnswerBook(folder / ANSWERS)
+        self.book.belong_to(self.study.digest)
         self.sessions = Sessions(self.book)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import math
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from synthcohort.readers.access import GuessLimit
+from synthcohort.readers.access import GuessLimit, TooManyError
 from synthcohort.readers.desk import COOKIE, Desk
 from synthcohort.readers.pages import page
 from synthcohort.readers.sessions import SESSION_SECONDS
@@ -18,7 +18,7 @@ class Ticket(BaseModel):
     token: str = Field(max_length=200)
 
 
-def entrance_routes(desk: Desk) -> APIRouter:
+def entrance_routes(desk: Desk, secure: bool) -> APIRouter:
     """Make the routes of the entrance.
 
     A link is ``/enter#TOKEN``: browsers do not send what follows the #, so tokens reach no log and no proxy; the page's
@@ -34,16 +34,15 @@ def entrance_routes(desk: Desk) -> APIRouter:
     @routes.post("/enter", status_code=204)
     def enter(ticket: Ticket, request: Request, response: Response) -> None:
         address = request.client.host if request.client else ""
-        wait = limit.wait(address)
-        if wait:
+        try:
+            session = limit.admit(address, lambda: desk.sessions.open(ticket.token))
+        except TooManyError as error:
             raise HTTPException(
                 429,
-                f"Too many wrong codes. Please wait {math.ceil(wait / 60)} minutes.",
-                {"Retry-After": str(math.ceil(wait))},
-            )
-        session = desk.sessions.open(ticket.token)
+                f"Too many wrong codes. Please wait {math.ceil(error.seconds / 60)} minutes.",
+                {"Retry-After": str(math.ceil(error.seconds))},
+            ) from None
         if session is None:
-            limit.note_failure(address)
             raise HTTPException(401, "This link or code is not valid. Please ask for a new one.")
         response.set_cookie(
             COOKIE,
@@ -51,12 +50,12 @@ def entrance_routes(desk: Desk) -> APIRouter:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=secure,
         )
 
     @routes.post("/leave", status_code=204)
     def leave(request: Request, response: Response) -> None:
         desk.sessions.close(request.cookies.get(COOKIE, ""))
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
 
     return routes

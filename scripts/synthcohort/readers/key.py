@@ -12,6 +12,9 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.seeds import derive_seed
 from synthcohort.dicom.pseudonyms import private_path
 
+DIGITS = 12
+"""Of a build's digest, in the names of its files."""
+
 
 class AnswerKey:
     """The truth about a reader study's pictures, and the secret behind it.
@@ -22,6 +25,9 @@ class AnswerKey:
         Folder of all keys, open to its owner alone.
     study_id : str
         Whose key.
+    digest : str
+        Of the build that it is the key to. Both files are named after it too: answers may be given to a build on
+        another machine, unknown to this one, so that no build may replace another's key.
 
     Attributes
     ----------
@@ -32,10 +38,11 @@ class AnswerKey:
         work out the truth from the served files.
     """
 
-    def __init__(self, private: Path, study_id: str) -> None:
-        self.study_id = study_id
-        self.path = private_path(private, f"{study_id}.key")
-        self.secret = private_path(private, f"{study_id}.secret")
+    def __init__(self, private: Path, study_id: str, digest: str) -> None:
+        self.study_id, self._digest = study_id, digest
+        name = f"{study_id}-{digest[:DIGITS]}"
+        self.path = private_path(private, f"{name}.key")
+        self.secret = private_path(private, f"{name}.secret")
 
     @property
     def is_there(self) -> bool:
@@ -48,24 +55,33 @@ class AnswerKey:
             write_text(self.secret, secrets.token_hex(32) + "\n", mode=0o600)
         return derive_seed(int(self._read_secret(), 16), purpose)
 
-    def seal(self, items: pd.DataFrame, digest: str) -> None:
+    def seal(self, items: pd.DataFrame) -> None:
         """Write the key, with mode 0600, so that no change of it goes unseen.
 
         Parameters
         ----------
         items : pandas.DataFrame
             One row per picture, the truth among them.
-        digest : str
-            Of the study that the key belongs to.
+
+        Raises
+        ------
+        UserError
+            When there is another key of this build, which is never overwritten.
 
         Notes
         -----
         Signed by HMAC-SHA-256 with a secret of 256 bits.
         """
-        content = {"digest": digest, "items": items.to_dict("records")}
-        write_text(self.path, str(self._serializer().dumps(content)) + "\n", mode=0o600)
+        content = {"digest": self._digest, "items": items.to_dict("records")}
+        sealed = str(self._serializer().dumps(content)) + "\n"
+        if self.path.is_file() and self.path.read_text(encoding="ascii") != sealed:
+            raise UserError(
+                f"reader study {self.study_id}: {self.path.name} is the key of another study, or its secret was lost; "
+                "restore both from a backup, or move them away."
+            )
+        write_text(self.path, sealed, mode=0o600)
 
-    def open(self, digest: str) -> pd.DataFrame:
+    def open(self) -> pd.DataFrame:
         """Read the key.
 
         Returns
@@ -85,7 +101,7 @@ class AnswerKey:
             content = self._serializer().loads(self.path.read_text(encoding="ascii").strip())
         except (BadData, ValueError):
             content = {"digest": None}
-        if content["digest"] != digest:
+        if content["digest"] != self._digest:
             raise UserError(
                 f"reader study {self.study_id}: the answer key was changed, or key, secret and study are not of the "
                 "same build; restore all three from where it was built."

@@ -42,12 +42,12 @@ def enlarge(image: Pixels, side: int) -> Pixels:
     return np.asarray(Image.fromarray(image[0]).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def write_pictures(path: Path, pictures: list[Pixels]) -> str:
+def write_pictures(path: Path, pictures: list[Pixels], mode: int = 0o644) -> str:
     """Write pictures of one size behind one another; return the file's digest.
 
     Bare grey values have no header, no compression and no name: every picture is sent as the same number of bytes.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, mode) as temporary:
         with open(temporary, "wb") as file:
             for picture in pictures:
                 file.write(np.ascontiguousarray(picture).data)

@@ -1,18 +1,19 @@
 """What a planned reader study can find out."""
 
-import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from statsmodels.stats.power import normal_power
-from statsmodels.stats.proportion import power_ztost_prop
-from statsmodels.tools.sm_exceptions import HypothesisTestWarning
+import numpy as np
+from scipy import stats
 
-CHANCE = 0.5
+from synthcohort.measures.crossed import CHANCE, FEWEST_READERS
+
 READER_DEVIATION = 0.05
 """Assumed standard deviation of the readers' own accuracies."""
 IMAGE_CORRELATION = 0.1
 """Assumed correlation of two readers' being right about the same image."""
+GRID = 1000
+"""Quantiles of the variance that are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def planned_power(
     Readers differ, and some images are easy for all: answers are therefore not independent. With the share r of an
     answer's variance 0.25 that belongs to the reader and i that belongs to the image, the variance of the pooled
     accuracy is 0.25 · (r / readers + i / images + (1 − r − i) / (readers · images)) (both random: Dorfman, Berbaum and
-    Metz 1992).
+    Metz 1992). As in the analysis, quantiles are Student's, with the degrees of freedom that few readers leave (Hillis
+    2007).
 
     Parameters
     ----------
@@ -67,18 +69,23 @@ def planned_power(
     Returns
     -------
     Power
-        By the normal approximation, which is kind to studies with few readers.
+        Averaged over how far the variance that a study finds may be from the true one; 0 with fewer readers than
+        `FEWEST_READERS`, as no test over readers is made.
     """
     variance = CHANCE * (1 - CHANCE)
     of_reader = reader_deviation**2 / variance
     rest = (1 - of_reader - image_correlation) / (readers * images)
-    effective = 1 / (of_reader / readers + image_correlation / images + rest)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HypothesisTestWarning)  # of a study too small for any equivalence: power 0
-        limits = (CHANCE - margin, CHANCE + margin)
-        equivalence = power_ztost_prop(*limits, effective, CHANCE, alpha=alpha, variance_prop=CHANCE, discrete=False)[0]
-    detection = normal_power(margin / variance**0.5, effective, alpha)
-    return Power(readers, images, margin, effective, float(max(0.0, equivalence)), float(detection))
+    told_by_readers = of_reader / readers + rest
+    effective = 1 / (told_by_readers + image_correlation / images)
+    degrees = max(1, readers - 1) / (told_by_readers * effective) ** 2
+    away = margin / (variance / effective) ** 0.5
+    found = (stats.chi2.ppf((np.arange(GRID) + 0.5) / GRID, degrees) / degrees) ** 0.5
+    one_sided, two_sided = (found * stats.t.ppf(1 - level, degrees) for level in (alpha, alpha / 2))
+    if readers < FEWEST_READERS:
+        return Power(readers, images, margin, effective, 0.0, 0.0)
+    equivalence = np.maximum(0, 2 * stats.norm.cdf(away - one_sided) - 1).mean()
+    detection = (stats.norm.sf(two_sided - away) + stats.norm.cdf(-two_sided - away)).mean()
+    return Power(readers, images, margin, effective, float(equivalence), float(detection))
 
 
 def describe_power(whole: Power, part: Power, parts: int) -> list[str]:

@@ -16,15 +16,8 @@ from synthcohort.readers.select import READING, SYNTHETIC, TRAINING
 from synthcohort.readers.sessions import ADMINISTRATOR
 from synthcohort.readers.study import Block
 from synthcohort.readers.tables import SIMULATED
+from synthcohort.readers.vocabulary import PROFESSIONS
 
-PROFESSIONS = {
-    "radiologist": "Radiologist",
-    "radiology_resident": "Resident in radiology",
-    "other_physician": "Other physician",
-    "radiographer": "Radiographer",
-    "medical_student": "Medical student",
-    "other": "Other",
-}
 CONFIDENCES = {1: "guess", 2: "unsure", 3: "fairly sure", 4: "sure", 5: "certain"}
 
 
@@ -125,6 +118,8 @@ def reading_routes(desk: Desk) -> APIRouter:
         pictures = study.reader(name).block(said.block)
         if not is_reached(state_of(name, study, book), said.block, said.number) or said.number > len(pictures):
             raise ConflictError("this image is not yet to be seen")
+        if not book.was_opened(name, said.block, said.number):
+            raise ConflictError("this image was never looked at")
         picture = pictures[said.number - 1]
         asked = study.findings[study.packs[said.block].cohorts[picture]] if study.ask_findings else []
         answer = Answer(

@@ -9,7 +9,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.readers.answers import ANSWERS, HOME, AnswerBook, count_answers
 from synthcohort.readers.key import AnswerKey
 from synthcohort.readers.select import READING, SYNTHETIC
-from synthcohort.readers.study import PRIVATE, ServedStudy
+from synthcohort.readers.study import PRIVATE, STUDY, ServedStudy
 from synthcohort.readers.tables import answers_table, profiles_table
 
 
@@ -30,19 +30,21 @@ def read_results(study_id: str, home: Path = HOME, private: Path = PRIVATE) -> p
         ``exposure`` (1 for the first showing of a picture to this reader, 2 for the second), ``profession``, ``years``,
         ``simulated``, ``truth`` (real or synthetic), ``correct`` (bool), ``score`` (−5 certainly real … 5 certainly
         synthetic, without 0: for ROC), ``cohort``, ``experiment``, ``family``, ``resolution``, ``cell``,
-        ``combination`` and ``image_id``. Without rows where nobody has answered.
+        ``combination``, ``image_id`` and ``group`` (images of one patient share it). Without rows where nobody
+        has answered.
 
     Raises
     ------
     UserError
-        When study or key is missing, or they do not belong together.
+        When study or key is missing, or they do not belong together, or the answers are to another build.
     """
     folder = home / study_id
     study = ServedStudy.read(folder)
     if not (folder / ANSWERS).is_file():
         raise UserError(f"reader study {study_id} was not served yet: run `synthcohort serve {study_id}`.")
-    key = AnswerKey(private, study_id).open(study.digest)
+    key = AnswerKey(private, study_id, study.digest).open()
     with closing(AnswerBook(folder / ANSWERS)) as book:
+        book.belong_to(study.digest)
         answers, profiles = answers_table(book), profiles_table(book)
     answers = answers[answers["block"] == READING].drop_duplicates(["reader", "position"], keep="last")
     shown = answers.groupby(["reader", "picture"])["position"].rank(method="first")
@@ -54,6 +56,13 @@ def read_results(study_id: str, home: Path = HOME, private: Path = PRIVATE) -> p
         correct=said == (table["truth"] == SYNTHETIC),
         score=table["confidence"].where(said, -table["confidence"]),
     )
+
+
+def answered_studies(study: str, home: Path = HOME) -> dict[str, int]:
+    """Count the answers of all reader studies of a study, those without any left out; by id."""
+    built = [ServedStudy.read_if_whole(path.parent) for path in sorted(home.glob(f"*/{STUDY}"))]
+    counts = {one.study_id: count_answers(home / one.study_id) for one in built if one and one.study == study}
+    return {study_id: count for study_id, count in counts.items() if count}
 
 
 def people_or_simulated(

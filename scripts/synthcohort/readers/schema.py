@@ -1,6 +1,9 @@
 """Tables of answers.sqlite."""
 
 SCHEMA = """
+CREATE TABLE IF NOT EXISTS builds (
+    digest TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS links (
     name TEXT PRIMARY KEY,
     digest BLOB NOT NULL,

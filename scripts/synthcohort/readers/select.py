@@ -57,8 +57,9 @@ def choose_items(cells: Sequence[Cell], config: ReaderStudy, seed: int) -> pd.Da
     pandas.DataFrame
         One row per item: ``block`` (reading or training), ``cell`` (number of its cell), ``truth`` (real or
         synthetic), ``cohort``, ``experiment``, ``family`` (of a real image: whose images it stands beside),
-        ``resolution``, ``row`` (in its store), ``image_id``, ``combination`` and ``repeated`` (shown twice). No real
-        image stands twice, at whatever resolution, and no patient before every other that fits.
+        ``resolution``, ``row`` (in its store), ``image_id``, ``combination``, ``group`` (the same number for all images
+        of one patient; each synthetic image has its own) and ``repeated`` (shown twice). No real image stands twice, at
+        whatever resolution, and no patient before every other that fits.
 
     Raises
     ------
@@ -75,6 +76,7 @@ def choose_items(cells: Sequence[Cell], config: ReaderStudy, seed: int) -> pd.Da
             block = READING if place < config.images else TRAINING
             rows += [_item(cell, number, block, REAL, pair), _item(cell, number, block, SYNTHETIC, pair)]
     items = pd.DataFrame(rows)
+    items = items.assign(group=pd.factorize(items.pop("owner"))[0])
     repeated = _choose_repeated(items, config.repeated, np.random.default_rng(seed))
     return items.assign(repeated=items.index.isin(repeated))
 
@@ -124,7 +126,9 @@ def _labelled(store: ImageStore) -> pd.DataFrame:
 
 def _item(cell: Cell, number: int, block: str, truth: str, pair: Pair) -> dict[str, object]:
     store, row = (cell.real, pair.real) if truth == REAL else (cell.synthetic, pair.synthetic)
+    image = store.records.iloc[row]
     return {
+        "owner": (truth, cell.cohort, image["patient_id"]) if truth == REAL else (truth, number, row),
         "block": block,
         "cell": number,
         "truth": truth,
@@ -133,7 +137,7 @@ def _item(cell: Cell, number: int, block: str, truth: str, pair: Pair) -> dict[s
         "family": cell.family,
         "resolution": store.info.resolution,
         "row": row,
-        "image_id": str(store.records["image_id"].iloc[row]),
+        "image_id": str(image["image_id"]),
         "combination": pair.combination,
     }
 

@@ -52,7 +52,9 @@ def serve(folder: Path, host: str = HOST, port: int = 0, address: str | None = N
     port : int
         Port to bind to; 0 takes a free one.
     address : str, optional
-        How readers reach this server, for their links, for example ``https://readers.hospital.example``.
+        How readers reach this server by way of a proxy, for their links, for example
+        ``https://readers.hospital.example``. The proxy is then believed whom it speaks for, and with HTTPS cookies go
+        no other way.
     renew : sequence of str
         Those who get a new link, for example ``reader-03`` or ``administrator``; ``all`` for everyone. Old ones end.
 
@@ -69,7 +71,7 @@ def serve(folder: Path, host: str = HOST, port: int = 0, address: str | None = N
         links = desk.sessions.issue_links(desk.names, desk.names if "all" in renew else renew)
         print(_announcement(desk, base, links, host), flush=True)
         with suppress(KeyboardInterrupt):
-            _server(desk).run(sockets=[listener])
+            _server(desk, address).run(sockets=[listener])
 
 
 @contextmanager
@@ -88,10 +90,16 @@ def served_here(folder: Path) -> Iterator[dict[str, str]]:
             thread.join()
 
 
-def _server(desk: Desk) -> uvicorn.Server:
+def _server(desk: Desk, address: str | None = None) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(desk), log_level="warning", access_log=False, server_header=False, ws="none", lifespan="off"
+            create_app(desk, secure=(address or "").startswith("https:")),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="off",
+            proxy_headers=address is not None,  # without a proxy anyone could say to be another address
         )
     )
 

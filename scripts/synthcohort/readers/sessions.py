@@ -27,14 +27,20 @@ class Sessions:
     def issue_links(self, names: Iterable[str], renew: Iterable[str] = ()) -> dict[str, str]:
         """Draw tokens for those who have none yet, and new ones for those in `renew`; they cannot be shown again.
 
+        Whoever is not in `names`, because the study was built anew with fewer readers, cannot come in any more.
+
         Returns
         -------
         dict
             Token by name, the new ones only. Whoever gets a new one is signed out everywhere.
         """
-        have = {row["name"] for row in self._book.query("SELECT name FROM links")} - set(renew)
-        tokens = {name: new_token() for name in names if name not in have}
+        names = list(names)
+        known = {row["name"] for row in self._book.query("SELECT name FROM links")}
+        tokens = {name: new_token() for name in names if name not in known - set(renew)}
         with self._book.write() as database:
+            for name in known - set(names):
+                for table in ("links", "sessions"):
+                    database.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
             for name, token in tokens.items():
                 issued = datetime.now(UTC).isoformat(timespec="seconds")
                 database.execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", (name, token_digest(token), issued))

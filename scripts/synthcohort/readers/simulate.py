@@ -124,7 +124,7 @@ def simulate_readers(study_id: str, seed: int, home: Path = HOME, private: Path 
         As `results.read_results` gives it, without `NOT_KEPT`; ``simulated`` is true throughout.
     """
     study = ServedStudy.read(home / study_id)
-    key = AnswerKey(private, study_id).open(study.digest)
+    key = AnswerKey(private, study_id, study.digest).open()
     # Sorted by what does not hang on the secret, so that another build of the same study gets the same answers.
     items = key[key["block"] == READING].sort_values(["cell", "truth", "image_id"], ignore_index=True)
     rng = np.random.default_rng(seed)

@@ -18,6 +18,8 @@ STUDY = "study.json"
 TRUTHS = "training.json"
 """Truths of the training block, which readers are told; those of the others are in the answer key alone."""
 LOCK = "lock"
+OWNER_ALONE = 0o600
+"""Mode of what is served: patients' images, and truths of the training block. Their folder's is 0700."""
 BLOCKS: tuple[Block, ...] = (TRAINING, READING)
 
 
@@ -88,6 +90,14 @@ class ServedStudy(Record):
                 "(`snakemake --forcerun reader_study`), or copy its folder again from where it was built."
             ) from None
 
+    @classmethod
+    def read_if_whole(cls, folder: Path) -> "ServedStudy | None":
+        """Read a built study; None where there is none."""
+        try:
+            return cls.read(folder)
+        except UserError:
+            return None
+
     def reader(self, name: str) -> Reader:
         """Find a reader by name."""
         return next(reader for reader in self.readers if reader.name == name)
@@ -102,7 +112,7 @@ def locked(folder: Path) -> Iterator[None]:
     UserError
         When another process has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(folder / LOCK, "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
