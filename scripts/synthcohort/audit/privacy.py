@@ -42,7 +42,7 @@ from synthcohort.core.progress import logger
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
 from synthcohort.measures.attack_scores import likelihood_ratio
-from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, patient_scores
+from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, match_counts, patient_scores
 from synthcohort.measures.fidelity import patient_groups
 
 UNRESOLVED = Estimate(np.nan, np.nan, np.nan)
@@ -214,23 +214,24 @@ class _Attacks:
         self.patients = selection.set_index("row").loc[groups.candidates, "patient_id"].to_numpy()
         self.members = np.repeat([True, False], [len(groups.members), len(groups.non_members)])
         self.statistics, self.rng = statistics, rng
-        self.half = patient_groups(self.patients[~self.members], 2, rng) == 0
+        others = self.patients[~self.members]
+        self.half = patient_groups(others, 2, rng) == 0
+        self.kept = match_counts(self.members, self.patients, rng)
+        self.kept_of_half = match_counts(self.half, others, rng)
 
     def measure(self, attack: str, scores: Scores, control: str = "") -> Iterator[Row]:
         """Rows of an attack on members."""
-        yield from self._rows(attack, control, scores, self.members, self.patients)
+        yield from self._rows(attack, control, self.kept, scores, self.members, self.patients)
 
     def control(self, attack: str, scores: Scores) -> Iterator[Row]:
         """Rows of the same attack where one half of the non-members stands for members."""
         others = ~self.members
-        for row in self._rows(attack, HALVES, scores[others], self.half, self.patients[others]):
+        for row in self._rows(attack, HALVES, self.kept_of_half, scores[others], self.half, self.patients[others]):
             yield {**row, "role": "negative_control"}
 
-    def _rows(
-        self, attack: str, control: str, scores: Scores, members: NDArray[np.bool_], patients: NDArray[Any]
-    ) -> Iterator[Row]:
-        known = (scores, members, patients)
-        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*known))):
+    def _rows(self, attack: str, control: str, kept: NDArray[np.bool_], *known: NDArray[Any]) -> Iterator[Row]:
+        """Rows of an attack by scores, members and patients of images; about patients it is decided by those kept."""
+        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*(part[kept] for part in known)))):
             found = evaluate_attack(*decided, self.statistics.bootstrap, self.statistics.confidence, self.rng)
             yield _row("attack_auroc", attack_parameter(attack, unit, control), found.auroc, found.non_members)
             for rate, estimate in found.true_positive_rates.items():
