@@ -32,7 +32,8 @@ from synthcohort.audit.privacy_vocabulary import (
 )
 from synthcohort.audit.shadows import Shadow, ShadowScores, replaying_shadows, shadow_scores
 from synthcohort.audit.utility import combine_metrics
-from synthcohort.audit.verifier import train_verifier, verification_auroc, verifier_space
+from synthcohort.audit.verifier import SPACE as VERIFIER_SPACE
+from synthcohort.audit.verifier import patients_with_several, train_verifier, verification_auroc, verifier_space
 from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network
 from synthcohort.core.config import Statistics
@@ -103,7 +104,8 @@ def privacy_audit(
         non-members, on which it depends whether a rate can be resolved; where it cannot, ``value`` is NaN.
 
         ``verification_auroc`` of the verifier on test patients, and attacks in its features, where patients have
-        several studies, see `verifier`; `n` is the number of patients.
+        several studies, see `verifier`; `n` is the number of patients. Where they have, but too few of them for a
+        verifier, ``value`` is NaN, and there are no such attacks.
 
         ``authenticity`` in pixels, and in features ``alpha_precision`` and ``beta_recall``, see
         `measures.authenticity`; `n` is the number of synthetic images.
@@ -193,16 +195,19 @@ def _shadow_scores(
 def _verifier(
     real: ImageStore, selection: pd.DataFrame, groups: Groups, statistics: Statistics, device: torch.device, seed: int
 ) -> tuple[list[Space], list[Row]]:
-    """Train a verifier on the reference patients, and say how well it knows test patients; nothing if it fails."""
+    """Train a verifier on the reference patients, and say how well it knows test patients, or that it could not be."""
+    common = {"source": REAL, "features": VERIFIER_SPACE, "role": "value"}
     test = selection.loc[selection["side"] == "test", "row"].to_numpy()
     try:
         network = train_verifier(real, groups.reference, seed, device)
         found = verification_auroc(network, real, test, statistics, np.random.default_rng(seed))
     except TooFewImagesError as error:
         logger.info("re-identification: not measured: %s", error)
-        return [], []
-    space = verifier_space(network)
-    return [space], [{"source": REAL, "features": space.name, "role": "value", **_row(VERIFICATION, "", *found)}]
+        if not patients_with_several(real, selection["row"].to_numpy()):
+            return [], []
+        fewest = min(patients_with_several(real, rows) for rows in (groups.reference, test))
+        return [], [{**common, **_row(VERIFICATION, "", UNRESOLVED, fewest)}]
+    return [verifier_space(network)], [{**common, **_row(VERIFICATION, "", *found)}]
 
 
 class _Attacks:
