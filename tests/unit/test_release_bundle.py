@@ -297,7 +297,7 @@ def test_the_card_names_the_canaries_control_and_the_verifier(tmp_path):
     ]
     table = pd.concat([metrics(), pd.DataFrame(rows)], ignore_index=True)
     card = (built(tmp_path, figures=table, override=REASON)[0] / "README.md").read_text()
-    assert "| Images that show a planted canary | 2.000, n = 1200 | 0.000, n = 80 | real test images |" in card
+    assert "| Images that show a planted canary | 2, n = 1200 | 0, n = 80 | real test images |" in card
     assert "not resolvable with n = 7 patients" in card
 
 

@@ -70,7 +70,7 @@ def test_the_record_lists_all_that_leaves(tmp_path):
     assert list(dataset.metadata.ctx.issues.errors) == []
     listed: set[str] = set()
     for part in json.loads((tmp_path / "bundle/croissant.json").read_text())["distribution"]:
-        found = {path for path in (tmp_path / "bundle").glob(part.get("includes", part.get("contentUrl")))}
+        found = set((tmp_path / "bundle").glob(part.get("includes", part.get("contentUrl"))))
         assert found
         listed |= {path.relative_to(tmp_path / "bundle").as_posix() for path in found}
     files = {path.relative_to(tmp_path / "bundle").as_posix() for path in (tmp_path / "bundle").rglob("*.*")}

@@ -140,16 +140,12 @@ def described_table(subject: Subject) -> str:
     """Other privacy figures, which describe and do not decide; empty where there are none."""
     own, real = (run_rows(subject.metrics, subject.release, source) for source in (None, REAL))
     values, controls = own[own["role"] == VALUE], real[real["role"] == NEGATIVE]
-    rows = [
-        [
-            name,
-            estimate(values[values["metric"] == metric]),
-            estimate(controls[controls["metric"] == metric]),
-            TEST if metric == CANARIES else OTHERS,
-        ]
-        for metric, name in DESCRIBED.items()
-        if (values["metric"] == metric).any()
-    ]
+    rows = []
+    for metric, name in DESCRIBED.items():
+        form, control = ("g", TEST) if metric == CANARIES else (".3f", OTHERS)
+        made, beside = (part[part["metric"] == metric] for part in (values, controls))
+        if len(made):
+            rows.append([name, estimate(made, form), estimate(beside, form), control])
     return markdown_table(["Measure", "These images", "Control", "which is"], rows) if rows else ""
 
 
