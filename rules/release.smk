@@ -58,6 +58,7 @@ rule release:
         label_policy=lambda wildcards: label_policy(plan, released(plan)["cohort"]),
         statistics=study.statistics.model_dump(mode="json"),
         copy_labels=study.protocol.copy_labels,
+        shadows=study.privacy.shadows,
         seed=study.seed,
         version=versions.RELEASE,
     message:

@@ -7,7 +7,7 @@ import pandas as pd
 from synthcohort.core.atomic import write_csv
 from synthcohort.core.job import run_job
 from synthcohort.core.store import StoreInfo
-from synthcohort.figures.attacks import attack_table
+from synthcohort.figures.attacks import written_attack_table
 from synthcohort.figures.axes import draw_axis_figure
 from synthcohort.figures.bars import averaged_findings, draw_finding_figure
 from synthcohort.figures.claims import claims
@@ -41,7 +41,7 @@ def main(snakemake):
         READER_FIGURES[subject(stem)].draw(metrics, stem)
     write_tables(metrics, Path(output.claims).parent)
     write_csv(output.claims, claims(metrics))
-    write_csv(output.attacks, attack_table(metrics))
+    write_csv(output.attacks, written_attack_table(metrics))
 
 
 def stem_of(path):

@@ -29,6 +29,7 @@ def main(snakemake):
         pd.read_parquet(given.metrics),
         Statistics.model_validate(params.statistics),
         params.copy_labels,
+        params.shadows,
     )
     folder = Path(snakemake.output.manifest).parent
     build_bundle(folder, subject, generator.parent, derive_seed(params.seed, "release"))

@@ -28,7 +28,8 @@ from synthcohort.release.subject import SourceCohort, Subject
 
 SEED = 7
 JUDGE, PIXELS = "judge (plain)", "pixels"
-ATTACKS = [(CLOSEST_RECORD, JUDGE), (CLOSEST_RECORD, PIXELS), (CALIBRATED, PIXELS), (DENSITY_RATIO, JUDGE)]
+ATTACKS = [(attack, space) for attack in (CLOSEST_RECORD, CALIBRATED) for space in (JUDGE, PIXELS)]
+ATTACKS.append((DENSITY_RATIO, JUDGE))
 FINDINGS = {"bleed": "Bleed", "fracture": "Fracture", "no_finding": "No finding"}
 BRAIN, BONE, LUNG = (0.0, 80.0), (-800.0, 2000.0), (-1350.0, 150.0)
 INGESTS: dict[str, dict[str, Any]] = {
@@ -186,6 +187,7 @@ def subject(
     statistics: Statistics = Statistics(bootstrap=1000),  # noqa: B008 - frozen
     copied_labels: bool = False,
     combination_patients: int = 5,
+    shadows: int = 0,
     **changes: Any,
 ) -> Subject:
     """A cohort to release: noise, named and labelled like a sample."""
@@ -200,7 +202,7 @@ def subject(
     source = SourceCohort(Ingest.model_validate(ingest), {"protocol": "corrected"}, info, sizes, combination_patients)
     table = metrics() if figures is None else figures
     parts = {"train": train, "valid": valid}
-    return Subject(release(**changes), source, parts, GENERATOR, table, statistics, copied_labels)
+    return Subject(release(**changes), source, parts, GENERATOR, table, statistics, copied_labels, shadows)
 
 
 def generator_folder(folder: Path) -> Path:

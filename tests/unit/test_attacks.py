@@ -10,6 +10,7 @@ from sklearn.metrics import roc_curve
 from synthcohort.measures.attacks import (
     Attack,
     evaluate_attack,
+    match_counts,
     patient_scores,
     resolvable,
     weighted_true_positive_rates,
@@ -111,6 +112,42 @@ def test_one_copied_image_gives_its_patient_away() -> None:
     assert 0.58 < images.auroc.value < 0.62, "one fifth of the images at 1, the others at 0.5"
     assert people.auroc.value > 0.99
     assert people.non_members == 200
+
+
+def test_patients_of_both_kinds_keep_as_many_images() -> None:
+    counts = {"a": 4, "b": 2, "c": 1, "x": 3, "y": 3, "z": 1}  # members are a, b and c
+    patients = np.repeat(list(counts), list(counts.values()))
+    kept = match_counts(np.isin(patients, list("abc")), patients, np.random.default_rng(0))
+    found = pd.Series(patients[kept]).value_counts()
+    assert found[list("abcz")].tolist() == [3, 2, 1, 1]
+    assert sorted(found[list("xy")]) == [2, 3], "chance says which of them keeps three"
+    # Of four patients with 5, 5, 1 and 1 images two stand beside each of the two others, who have 3 each.
+    others = np.repeat(list("mnopqr"), [5, 5, 1, 1, 3, 3])
+    kept = match_counts(np.isin(others, list("qr")), others, np.random.default_rng(0))
+    found = pd.Series(others[kept]).value_counts()
+    assert found[list("mnop")].tolist() == [3, 3, 1, 1]
+    assert sorted(found[list("qr")]) == [1, 3]
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.9])
+def test_alike_images_of_some_patients_are_no_evidence(alike: float) -> None:
+    """Members have six images, others one; or members one to six, others one to three."""
+    rng = np.random.default_rng(0)
+    for most, other_most, least in ((6, 1, 6), (6, 3, 1)):
+        numbers = np.concatenate([rng.integers(least, most + 1, 800), rng.integers(1, other_most + 1, 700)])
+        patients = np.repeat(np.arange(1500), numbers)
+        members = patients < 800
+        own = rng.normal(size=1500)[patients]
+        scores = np.sqrt(alike) * own + np.sqrt(1 - alike) * rng.normal(size=len(patients))
+        kept = match_counts(members, patients, rng)
+        found = evaluate(*patient_scores(scores[kept], members[kept], patients[kept]))
+        assert (found.members, found.non_members) == (800, 700)
+        assert found.auroc.low < 0.5 < found.auroc.high
+        if alike:
+            by_all = evaluate(*patient_scores(scores, members, patients))
+            assert by_all.auroc.high < 0.45, "positive control: with all images they would be"
+        caught = scores + 2 * members
+        assert evaluate(*patient_scores(caught[kept], members[kept], patients[kept])).auroc.low > 0.85
 
 
 def test_no_patient_may_be_of_both_kinds() -> None:

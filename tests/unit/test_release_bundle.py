@@ -21,6 +21,7 @@ from release_cases import (
     LUNG,
     SEED,
     change,
+    figure,
     generator_folder,
     metrics,
     release,
@@ -87,7 +88,7 @@ def check_same(table: pd.DataFrame, store: ImageStore, chosen: Subject) -> None:
     np.testing.assert_array_equal(store.images, images[rows])
     np.testing.assert_array_equal(store.labels, records[list(FINDINGS)].to_numpy(np.float32)[rows])
     assert store.records["patient_id"].nunique() == chosen.images
-    assert set(table["original"]) == set(records["patient_id"])
+    assert {name.split("-", 1)[1] for name in table["original"]} == set(records["patient_id"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_no_identifier_of_a_patient_leaves(tmp_path):
         part: synthetic_store(tmp_path / part, "CT", 16, 3, first, like=real.info)
         for part, first in zip(sides[:2], (1, 4), strict=True)
     }
-    chosen = Subject(release(), source, parts, GENERATOR, metrics(), Statistics(), False)
+    chosen = Subject(release(), source, parts, GENERATOR, metrics(), Statistics(), False, 0)
     build_bundle(tmp_path / "bundle", chosen, tmp_path, SEED)
     everything = b"".join(contents(tmp_path / "bundle").values())
     hidden = {*planted, *real.records["patient_id"], *table["file_id"], str(tmp_path), "ZQ"}
@@ -227,6 +228,18 @@ def test_the_same_stores_give_the_same_bytes(tmp_path):
     assert changed == {"README.md", "croissant.json", "manifest-sha256.txt"}
 
 
+def test_patients_of_two_bundles_are_not_taken_for_one(tmp_path):
+    """As for UIDs, it is what is written that counts: the same bundle built again has the same ones."""
+    patients = [
+        set(pd.read_csv(built(tmp_path / name, **settings)[0] / "data/labels.csv")["patient_id"])
+        for name, settings in (("a", {}), ("b", {"creator": "Another clinic"}), ("c", {"counts": (8, 3)}))
+    ]
+    assert patients[0] == patients[1]
+    assert len(patients[0]) == 12
+    assert not patients[0] & patients[2]
+    assert all(re.fullmatch(r"[0-9a-f]{8}-synthetic-[0-9]{6}", name) for name in patients[2])
+
+
 def test_a_failed_gate_builds_nothing_and_removes_what_was_there(tmp_path):
     bundle, _ = built(tmp_path)
     (bundle / "notes.txt").write_text("mine")
@@ -257,17 +270,35 @@ def test_the_card_reports_the_figures_of_this_run(tmp_path):
     fidelity = "12.500 (11.000 to 14.000), n = 1200 | 4.250 (4.000 to 4.500), n = 1200"
     assert fidelity in table["Fréchet distance (lower is better)"]
     attack = table["closest record in pixels, patients"]
-    assert "0.510 (0.470 to 0.550), n = 1200 | 0.012 (0.006 to 0.020), n = 1200 | 0.110 (0.080 to 0.140)" in attack
+    unresolved = "not resolvable with n = 1200"
+    assert (
+        f"0.510 (0.470 to 0.550), n = 1200 | {unresolved} | 0.012 (0.006 to 0.020), n = 1200 | 0.110 (0.080 to 0.140)"
+        in attack
+    )
     controls = ("0.990 (0.980 to 1.000)", "0.520 (0.480 to 0.560)", "0.500 (0.460 to 0.540)")
     assert attack.endswith("".join(f"{control}, n = 1200 | " for control in controls).strip())
     authentic = table["Authenticity: share of images that are no near copies, by pixels (Alaa et al. 2022)"]
-    assert "0.930 (0.900 to 0.960), n = 1200 | 0.990 (0.970 to 1.000), n = 1200 |" in authentic
+    others = "replayed images of other patients"
+    assert f"0.930 (0.900 to 0.960), n = 1200 | 0.990 (0.970 to 1.000), n = 1200 | {others} |" in authentic
     assert table["discriminator, patients"].endswith("| – | – | 0.500 (0.460 to 0.540), n = 1200 |")
     assert table["Training"].startswith("| Training | 80 | 40 |")
     assert "100 images of 51 patients" in "\n".join(lines)
     assert table["windows"] == "| windows | 0 to 80 |"
     assert "The gate is passed." in "\n".join(lines)
     assert "Licence: CC-BY-4.0. Answered for by Test clinic, https://example.org/x. Version 1.0.0, 2026-01-02." in lines
+
+
+def test_the_card_names_the_canaries_control_and_the_verifier(tmp_path):
+    known = {"features": "verifier (small)", "source": "real"}
+    rows = [
+        figure("canaries_found", 2, np.nan, np.nan),
+        figure("canaries_found", 0, np.nan, np.nan, source="real", role="negative_control", n=80),
+        figure("verification_auroc", np.nan, np.nan, np.nan, **known, n=7),
+    ]
+    table = pd.concat([metrics(), pd.DataFrame(rows)], ignore_index=True)
+    card = (built(tmp_path, figures=table, override=REASON)[0] / "README.md").read_text()
+    assert "| Images that show a planted canary | 2, n = 1200 | 0, n = 80 | real test images |" in card
+    assert "not resolvable with n = 7 patients" in card
 
 
 def test_simulated_patients_are_called_simulated(tmp_path):

@@ -3,16 +3,15 @@
 import io
 import json
 
+import mlcroissant
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from release_cases import FINDINGS, SEED, subject
+from release_cases import BONE, BRAIN, FINDINGS, SEED, generator_folder, subject
 from synthcohort.release.bundle import build_bundle
 from synthcohort.release.croissant import croissant_record
-
-mlcroissant = pytest.importorskip("mlcroissant")
 
 
 @pytest.fixture
@@ -56,7 +55,23 @@ def test_mlcroissant_loads_images_with_their_labels(bundle):
 
 def test_the_record_says_whose_labels_the_images_have(bundle, tmp_path):
     stated = json.loads((bundle[0] / "croissant.json").read_text())["rai:personalSensitiveInformation"]
-    assert "no row of labels is a patient's" in stated
+    assert "No image was taken from a patient, and no row of labels is a patient's" in stated
     copied = subject(tmp_path / "others", copied_labels=True, override="The head of the data office decided so.")
-    record = croissant_record(copied, [], "0" * 64, [])
+    record = croissant_record(copied, [], {"data/labels.csv": "0" * 64}, [])
     assert "each image has the labels of one patient" in record["rai:personalSensitiveInformation"]
+    failed = croissant_record(bundle[1], [], {"data/labels.csv": "0" * 64}, ["the AUROC is too high"])
+    assert "some may be nearly a patient's" in failed["rai:personalSensitiveInformation"]
+
+
+def test_the_record_lists_all_that_leaves(tmp_path):
+    chosen = subject(tmp_path / "stores", windows=(BRAIN, BONE), weights=True, counts=(2, 1))
+    build_bundle(tmp_path / "bundle", chosen, generator_folder(tmp_path / "run"), SEED)
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "bundle/croissant.json"))
+    assert list(dataset.metadata.ctx.issues.errors) == []
+    listed: set[str] = set()
+    for part in json.loads((tmp_path / "bundle/croissant.json").read_text())["distribution"]:
+        found = set((tmp_path / "bundle").glob(part.get("includes", part.get("contentUrl"))))
+        assert found
+        listed |= {path.relative_to(tmp_path / "bundle").as_posix() for path in found}
+    files = {path.relative_to(tmp_path / "bundle").as_posix() for path in (tmp_path / "bundle").rglob("*.*")}
+    assert files - listed == {"README.md", "croissant.json", "manifest-sha256.txt"}

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from release_cases import JUDGE, change, figure, metrics, release, rows_of, subject
-from synthcohort.audit.privacy_vocabulary import attack_parameter, split_attack_parameter
+from release_cases import JUDGE, attack, change, figure, metrics, release, rows_of, subject
+from synthcohort.audit.privacy_vocabulary import SHADOWS, attack_parameter, split_attack_parameter
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.release_config import Gate
@@ -51,13 +51,13 @@ def test_the_study_itself_can_close_the_gate(tmp_path, study, sentence):
         pass_gate(subject(tmp_path / "b", **study))
 
 
-@pytest.mark.parametrize("attack", ["closest_record", "discriminator"])
+@pytest.mark.parametrize("name", ["closest_record", "discriminator"])
 @pytest.mark.parametrize("unit", ["image", "patient"])
 @pytest.mark.parametrize("control", ["", "third_group", "halves"])
 @pytest.mark.parametrize("rate", [None, 0.001, 0.01, 0.1])
-def test_a_parameter_is_taken_apart_as_it_was_made(attack, unit, control, rate):
-    parts = split_attack_parameter(attack_parameter(attack, unit, control, rate))
-    assert parts == (attack, unit, control, "" if rate is None else str(rate))
+def test_a_parameter_is_taken_apart_as_it_was_made(name, unit, control, rate):
+    parts = split_attack_parameter(attack_parameter(name, unit, control, rate))
+    assert parts == (name, unit, control, "" if rate is None else str(rate))
 
 
 def test_the_thresholds_are_those_that_were_agreed_on():
@@ -115,10 +115,67 @@ def test_what_is_not_known_fails(parameter, words):
 
 def test_an_attack_that_was_not_made_fails():
     table = metrics()
-    for attack, title in (("density_ratio", "density ratio"), ("discriminator", "discriminator")):
-        left_out = failures(table[~table["parameter"].str.startswith(f"{attack}/")])
+    for name, features, title in (
+        ("density_ratio", JUDGE, "density ratio in the judge’s features"),
+        ("discriminator", "discriminator", "discriminator"),
+        ("calibrated_distance", "pixels", "calibrated distance in pixels"),
+    ):
+        left_out = table["parameter"].str.startswith(f"{name}/") & (table["features"] == features)
         expected = [f"{title}, {unit}: not measured" for unit in ("images", "patients")]
-        assert left_out == expected
+        assert failures(table[~left_out]) == expected
+
+
+def test_an_audit_without_one_space_fails():
+    table = metrics()
+    left_out = failures(table[table["features"] != "pixels"])
+    assert len(left_out) == 4
+    assert all(" in pixels, " in line and line.endswith("not measured") for line in left_out)
+
+
+def test_shadows_that_the_study_asks_for_must_be_there_and_find_copies():
+    table = metrics()
+    missing = check_figures(table, release(), shadows=4)
+    spaces, units = ("in the judge’s features", "in pixels"), ("images", "patients")
+    assert missing == [f"shadow generators {space}, {unit}: not measured" for space in spaces for unit in units]
+    rows = [row for space in (JUDGE, "pixels") for unit in ("image", "patient") for row in attack(SHADOWS, unit, space)]
+    table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+    assert check_figures(table, release(), shadows=4) == []
+    own = table["parameter"].eq("shadow_generators/image") & table["role"].eq("positive_control")
+    table.loc[own, "value"] = 0.6
+    assert check_figures(table, release(), shadows=4) == [
+        "shadow generators, images: replayed training images are caught with an AUROC of 0.600, below 0.95"
+    ]
+
+
+def test_patients_with_several_studies_ask_for_a_verifier():
+    """Where there is none, its row says so; where there is one, its attacks must be there and count."""
+    table, known = metrics(), {"source": "real", "features": "verifier (small)"}
+    untrained = pd.DataFrame([figure("verification_auroc", np.nan, np.nan, np.nan, **known, n=7)])
+    assert failures(pd.concat([table, untrained], ignore_index=True)) == [
+        "re-identification: not resolvable with n = 7 patients with several studies"
+    ]
+    rows = [figure("verification_auroc", 0.9, 0.8, 1, **known)]
+    trained = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+    assert len(failures(trained)) == 6
+    assert "closest record in the verifier’s features, images: not measured" in failures(trained)
+    for name in ("closest_record", "calibrated_distance", "density_ratio"):
+        rows += [row for unit in ("image", "patient") for row in attack(name, unit, "verifier (small)")]
+    trained = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+    assert failures(trained) == []
+    linked = change(trained, "closest_record/patient", features="verifier (small)", ci_high=0.7)
+    sentence = "closest record in the verifier’s features, patients: the AUROC's interval ends at 0.700, above 0.6"
+    assert failures(linked) == [sentence]
+
+
+def test_an_attack_that_works_upside_down_fails():
+    """If it is sure to: below 0.5 by chance, or by little, it is of no use to anybody."""
+    table = metrics()
+    for low, high in ((0.3, 0.51), (0.41, 0.49)):
+        assert failures(change(table, "closest_record/image", value=low, ci_low=low, ci_high=high)) == []
+    upside_down = change(table, "closest_record/image", value=0.3, ci_low=0.25, ci_high=0.35)
+    turned = "ends below 0.5 and begins at 0.250: turned round, the attack reaches 0.750, above 0.6"
+    assert failures(upside_down) == [f"{IMAGES}: the AUROC's interval {turned}"]
+    assert failures(upside_down, attack_auroc=0.75) == []
 
 
 def test_without_an_audit_nothing_leaves():
@@ -147,7 +204,9 @@ def test_an_attack_that_misses_copies_proves_nothing():
     assert failures(blind) == [f"closest record, images: {words} 0.949, below 0.95"]
     for lost in (unknown, missing):
         assert failures(lost) == [f"closest record, images: {words} an unknown number, below 0.95"]
-    blind = change(table, "calibrated_distance/patient", "positive_control", value=0.5)
+    blind = table
+    for features in spaces:
+        blind = change(blind, "calibrated_distance/patient", "positive_control", features, value=0.5)
     assert failures(blind) == [f"calibrated distance, patients: {words} 0.500, below 0.95"]
 
 

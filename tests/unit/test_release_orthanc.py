@@ -22,9 +22,6 @@ from synthcohort.release.bundle import build_bundle
 
 ORTHANC = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-pytestmark = pytest.mark.skipif(
-    ORTHANC is None or not PLUGIN.exists(), reason="Orthanc is not installed; run: make system-packages"
-)
 BOUNDARY = "synthcohort-part"
 
 
@@ -37,6 +34,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Run an Orthanc that only this machine can reach; give the address of its DICOMweb."""
+    assert ORTHANC, "Orthanc is missing; run: make system-packages"
+    assert PLUGIN.exists(), "Orthanc's DICOMweb is missing; run: make system-packages"
     folder, port = tmp_path_factory.mktemp("orthanc"), free_port()
     settings = {
         "HttpPort": port, "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomServerEnabled": False,
@@ -91,12 +90,20 @@ def retrieve(server: str, study: str, series: str, uid: str) -> bytes:
     return part.get_payload(decode=True)
 
 
+def patients(server: str) -> int:
+    """How many patients Orthanc tells apart: by Patient ID."""
+    with urllib.request.urlopen(server.replace("/dicom-web", "/statistics"), timeout=30) as answer:
+        return json.load(answer)["CountPatients"]
+
+
 @pytest.mark.parametrize("modality", ["CT", "CR", "DX"])
 def test_orthanc_takes_and_returns_every_image(modality, server, tmp_path):
     chosen = subject(tmp_path / "stores", modality=modality)
     build_bundle(tmp_path / "bundle", chosen, tmp_path, SEED)
     files = [path.read_bytes() for path in sorted((tmp_path / "bundle/data/dicom").iterdir())]
+    before = patients(server)
     answer = store(server, files)
+    assert patients(server) - before == chosen.images, "none is taken for one of another bundle"
     assert len(answer["00081199"]["Value"]) == chosen.images  # Referenced SOP Sequence: what was stored
     assert "Value" not in answer.get("00081198", {})  # Failed SOP Sequence
 

@@ -1,6 +1,5 @@
 """The whole workflow on the smoke study: what stands at the end, what reruns, what does not."""
 
-import base64
 import copy
 import hashlib
 import json
@@ -11,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
+from shown import at_size, embedded, near_copies
 
 from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.core.store import ImageStore
@@ -20,9 +18,6 @@ from synthcohort.readers.answers import ANSWERS, Answer, AnswerBook
 from synthcohort.readers.study import ServedStudy
 
 pytestmark = pytest.mark.workflow
-EMBEDDED = re.compile(r"data:image/(?:png|svg\+xml);base64,([A-Za-z0-9+/=]+)")
-NEAR = 4.0
-"""Root mean square difference, of 255 grey levels, up to which an image is nearly another."""
 
 
 def test_the_report_and_its_parts_stand(smoke) -> None:
@@ -193,29 +188,25 @@ def test_drawing_every_figure_anew_touches_no_model(smoke) -> None:
     assert smoke.rules_to_run("figures", "--forcerun", *drawing) == drawing | {"figures"}
 
 
-def digests(page: Path) -> set[str]:
-    return {hashlib.sha256(base64.b64decode(packed)).hexdigest() for packed in EMBEDDED.findall(page.read_text())}
+def digests(page: Path, depth: int = 3) -> set[str]:
+    return {hashlib.sha256(content).hexdigest() for content in embedded(page.read_text(), depth)}
 
 
 def file_digests(folder: Path) -> set[str]:
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def near_copies(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> int:
-    """Count images that are nearly one of the real ones."""
-    vectors, others = (array.reshape(len(array), -1).astype(float) for array in (images, real))
-    return int((cdist(vectors, others).min(axis=1) <= NEAR * np.sqrt(vectors.shape[1])).sum())
-
-
 def test_no_file_that_shows_the_cohorts_is_on_the_page_to_share(smoke) -> None:
-    internal, shared = file_digests(smoke.results / "internal"), digests(smoke.results / "report-shareable.html")
+    internal, page = file_digests(smoke.results / "internal"), smoke.results / "report-shareable.html"
+    drawn = [digests(path) for path in (smoke.results / "internal").rglob("*.svg")]
     assert digests(smoke.results / "report.html") & internal, "positive control: the internal page has some"
-    assert shared
-    assert not shared & internal
-    assert shared <= file_digests(smoke.results / "figures")
-    page = (smoke.results / "report-shareable.html").read_text()
-    assert 'class="banner"' not in page
-    assert "What do they give away?" in page
+    assert any(drawn), "pictures within the internal drawings"
+    assert digests(page, 1) <= file_digests(smoke.results / "figures")
+    assert len(digests(page)) > len(digests(page, 1)) > 0, "there are pictures within its drawings"
+    assert not digests(page) & internal.union(*drawn)
+    text = page.read_text()
+    assert 'class="banner"' not in text
+    assert "What do they give away?" in text
 
 
 def test_no_sample_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> None:
@@ -232,6 +223,17 @@ def test_no_sample_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> Non
         with np.load(folder / f"resolution-{size}/r3-gan/r0/gallery.npz") as arrays:
             assert near_copies(arrays["real"], real) == len(arrays["real"]), "positive control: patients' images"
     assert shown >= 7
+
+
+def test_no_picture_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> None:
+    page = list(embedded((smoke.results / "report-shareable.html").read_text()))
+    for cohort, size in (("head-phantom", 8), ("head-phantom", 16), ("chest-phantom", 16)):
+        real = ImageStore(smoke.results / f"cohorts/{cohort}/store/{size:03d}").images[:, 0]
+        pictures = at_size(page, size)
+        assert len(pictures)
+        assert near_copies(pictures, real) == 0
+        drawing = smoke.results / f"internal/figures/gallery-{cohort}-resolution-{size:03d}-r3-gan-r0.svg"
+        assert near_copies(at_size(embedded(drawing.read_text()), size), real) > 0, "positive control"
 
 
 def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -> None:
@@ -273,6 +275,8 @@ def test_a_failed_gate_builds_no_bundle_and_an_override_stands_in_it(smoke, monk
     images = len(list((folder / "data/dicom").iterdir()))
     assert images == len(list((folder / "data/png").iterdir())) == len(pd.read_csv(folder / "data/labels.csv")) > 300
     assert not file_digests(folder) & file_digests(smoke.results / "internal")
+    pictures = at_size((path.read_bytes() for path in (folder / "data/png").iterdir()), 16)
+    assert near_copies(pictures, ImageStore(smoke.results / "cohorts/chest-phantom/store/016").images[:, 0]) == 0
 
 
 def test_only_what_depends_on_a_changed_key_runs_again(smoke, monkeypatch) -> None:

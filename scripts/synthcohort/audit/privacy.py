@@ -32,7 +32,8 @@ from synthcohort.audit.privacy_vocabulary import (
 )
 from synthcohort.audit.shadows import Shadow, ShadowScores, replaying_shadows, shadow_scores
 from synthcohort.audit.utility import combine_metrics
-from synthcohort.audit.verifier import train_verifier, verification_auroc, verifier_space
+from synthcohort.audit.verifier import SPACE as VERIFIER_SPACE
+from synthcohort.audit.verifier import patients_with_several, train_verifier, verification_auroc, verifier_space
 from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network
 from synthcohort.core.config import Statistics
@@ -42,7 +43,7 @@ from synthcohort.core.progress import logger
 from synthcohort.core.seeds import derive_seed
 from synthcohort.core.store import ImageStore
 from synthcohort.measures.attack_scores import likelihood_ratio
-from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, patient_scores
+from synthcohort.measures.attacks import Estimate, Scores, evaluate_attack, match_counts, patient_scores
 from synthcohort.measures.fidelity import patient_groups
 
 UNRESOLVED = Estimate(np.nan, np.nan, np.nan)
@@ -103,7 +104,8 @@ def privacy_audit(
         non-members, on which it depends whether a rate can be resolved; where it cannot, ``value`` is NaN.
 
         ``verification_auroc`` of the verifier on test patients, and attacks in its features, where patients have
-        several studies, see `verifier`; `n` is the number of patients.
+        several studies, see `verifier`; `n` is the number of patients. Where they have, but too few of them for a
+        verifier, ``value`` is NaN, and there are no such attacks.
 
         ``authenticity`` in pixels, and in features ``alpha_precision`` and ``beta_recall``, see
         `measures.authenticity`; `n` is the number of synthetic images.
@@ -193,16 +195,19 @@ def _shadow_scores(
 def _verifier(
     real: ImageStore, selection: pd.DataFrame, groups: Groups, statistics: Statistics, device: torch.device, seed: int
 ) -> tuple[list[Space], list[Row]]:
-    """Train a verifier on the reference patients, and say how well it knows test patients; nothing if it fails."""
+    """Train a verifier on the reference patients, and say how well it knows test patients, or that it could not be."""
+    common = {"source": REAL, "features": VERIFIER_SPACE, "role": "value"}
     test = selection.loc[selection["side"] == "test", "row"].to_numpy()
     try:
         network = train_verifier(real, groups.reference, seed, device)
         found = verification_auroc(network, real, test, statistics, np.random.default_rng(seed))
     except TooFewImagesError as error:
         logger.info("re-identification: not measured: %s", error)
-        return [], []
-    space = verifier_space(network)
-    return [space], [{"source": REAL, "features": space.name, "role": "value", **_row(VERIFICATION, "", *found)}]
+        if not patients_with_several(real, selection["row"].to_numpy()):
+            return [], []
+        fewest = min(patients_with_several(real, rows) for rows in (groups.reference, test))
+        return [], [{**common, **_row(VERIFICATION, "", UNRESOLVED, fewest)}]
+    return [verifier_space(network)], [{**common, **_row(VERIFICATION, "", *found)}]
 
 
 class _Attacks:
@@ -214,23 +219,24 @@ class _Attacks:
         self.patients = selection.set_index("row").loc[groups.candidates, "patient_id"].to_numpy()
         self.members = np.repeat([True, False], [len(groups.members), len(groups.non_members)])
         self.statistics, self.rng = statistics, rng
-        self.half = patient_groups(self.patients[~self.members], 2, rng) == 0
+        others = self.patients[~self.members]
+        self.half = patient_groups(others, 2, rng) == 0
+        self.kept = match_counts(self.members, self.patients, rng)
+        self.kept_of_half = match_counts(self.half, others, rng)
 
     def measure(self, attack: str, scores: Scores, control: str = "") -> Iterator[Row]:
         """Rows of an attack on members."""
-        yield from self._rows(attack, control, scores, self.members, self.patients)
+        yield from self._rows(attack, control, self.kept, scores, self.members, self.patients)
 
     def control(self, attack: str, scores: Scores) -> Iterator[Row]:
         """Rows of the same attack where one half of the non-members stands for members."""
         others = ~self.members
-        for row in self._rows(attack, HALVES, scores[others], self.half, self.patients[others]):
+        for row in self._rows(attack, HALVES, self.kept_of_half, scores[others], self.half, self.patients[others]):
             yield {**row, "role": "negative_control"}
 
-    def _rows(
-        self, attack: str, control: str, scores: Scores, members: NDArray[np.bool_], patients: NDArray[Any]
-    ) -> Iterator[Row]:
-        known = (scores, members, patients)
-        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*known))):
+    def _rows(self, attack: str, control: str, kept: NDArray[np.bool_], *known: NDArray[Any]) -> Iterator[Row]:
+        """Rows of an attack by scores, members and patients of images; about patients it is decided by those kept."""
+        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*(part[kept] for part in known)))):
             found = evaluate_attack(*decided, self.statistics.bootstrap, self.statistics.confidence, self.rng)
             yield _row("attack_auroc", attack_parameter(attack, unit, control), found.auroc, found.non_members)
             for rate, estimate in found.true_positive_rates.items():

@@ -67,6 +67,11 @@ def several_studies(real: ImageStore, rows: Rows) -> Pairs:
     return Pairs(rows[several.to_numpy()], patients, pd.factorize(kept["study_id"])[0])
 
 
+def patients_with_several(real: ImageStore, rows: Rows) -> int:
+    """Count the patients who have several studies among some rows of a store."""
+    return int((real.records.iloc[rows].groupby("patient_id")["study_id"].nunique() > 1).sum())
+
+
 def draw_pairs(pairs: Pairs, patients: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw patients, each once, and of each two images of different studies.
 

@@ -8,6 +8,7 @@ import pandas as pd
 from synthcohort.audit.privacy_vocabulary import (
     CALIBRATED,
     CLOSEST_RECORD,
+    DENSITY_RATIO,
     DISCRIMINATOR,
     HALVES,
     PATIENT,
@@ -28,16 +29,21 @@ from synthcohort.figures.numbers import POOLED, level_text, one_axis
 from synthcohort.figures.style import CHANCE, styled
 
 REPLAYED = "replayed"
-ATTACKS = (CLOSEST_RECORD, CALIBRATED, DISCRIMINATOR)
-"""Attacks with a panel: those in pixels, and the discriminator's; tables/privacy.csv has all."""
+ATTACKS = {CLOSEST_RECORD: "pixels", CALIBRATED: "pixels", DENSITY_RATIO: "judge", DISCRIMINATOR: DISCRIMINATOR}
+"""Attacks with a panel, and the features that they look at there; tables/privacy.csv has all."""
+COPIES = {"authenticity": "pixels", "alpha_precision": "judge", "beta_recall": "judge"}
+"""The same of the measures of whole samples."""
 PANELS = {
     CLOSEST_RECORD: Panel("Closest record", "↓", 0.4, 1, (REPLAYED,), CHANCE),
     CALIBRATED: Panel("Calibrated distance", "↓", 0.4, 1, (REPLAYED,), CHANCE),
+    DENSITY_RATIO: Panel("Density ratio", "↓", 0.4, 1, (REPLAYED,), CHANCE),
     DISCRIMINATOR: Panel("Discriminator", "↓", 0.4, 1, (), CHANCE),
     "authenticity": Panel("Authenticity", "↑", 0, 1, (REPLAYED,)),
+    "alpha_precision": Panel("α-precision", "↑", 0, 1, (REPLAYED,)),
+    "beta_recall": Panel("β-recall", "↑", 0, 1, (REPLAYED,)),
 }
 DESIGN = Multiples(
-    PANELS, {REPLAYED: Control("training images replayed", (0, (4, 1.5)))}, "nothing to find", 1
+    PANELS, {REPLAYED: Control("training images replayed", (0, (4, 1.5)))}, "nothing to find", 2
 )  # fmt: skip
 
 
@@ -47,11 +53,9 @@ def privacy_rows(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for attack in ATTACKS:
-        own = rows[
-            (rows["metric"] == "attack_auroc")
-            & (rows["features"] == (DISCRIMINATOR if attack == DISCRIMINATOR else "pixels"))
-        ]
+    spaces = rows["features"].str.partition(" ")[0]
+    for attack, space in ATTACKS.items():
+        own = rows[(rows["metric"] == "attack_auroc") & (spaces == space)]
         plain, third, halves = (attack_parameter(attack, PATIENT, control) for control in ("", THIRD_GROUP, HALVES))
         # Nobody can replay images to a discriminator: there one half of the non-members stands for members.
         floor = halves if attack == DISCRIMINATOR else third
@@ -59,11 +63,12 @@ def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield panel_rows(own[own["parameter"] == floor], attack, "floor")
         replayed = own[(own["role"] == "positive_control") & (own["parameter"] == plain)]
         yield panel_rows(replayed.assign(parameter=REPLAYED), attack, "ceiling")
-    own = rows[(rows["metric"] == "authenticity") & (rows["features"] == "pixels")]
     roles = {"value": "value", "floor": "negative_control", "ceiling": "positive_control"}
-    for shown, role in roles.items():
-        parameter = REPLAYED if shown == "ceiling" else ""
-        yield panel_rows(own[own["role"] == role].assign(parameter=parameter), "authenticity", shown)
+    for metric, space in COPIES.items():
+        own = rows[(rows["metric"] == metric) & (spaces == space)]
+        for shown, role in roles.items():
+            parameter = REPLAYED if shown == "ceiling" else ""
+            yield panel_rows(own[own["role"] == role].assign(parameter=parameter), metric, shown)
 
 
 @styled
@@ -90,15 +95,17 @@ def draw_privacy_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> p
 ATTACKS_SENTENCE = (
     "AUROC of telling the patients that a generator was trained on from as many others with the same findings, by what "
     "somebody may hold who has one of their images: the distance to the closest synthetic image, in pixels; the same "
-    "less that to the closest real image of other patients; the discriminator’s score. Dotted: chance."
+    "less that to the closest real image of other patients; the density of synthetic images there over that of real "
+    "ones, in the judge’s features; the discriminator’s score. Dotted: chance."
 )
 COPIES_SENTENCE = (
-    "Authenticity: share of samples that are farther from the closest training image than that is from the next one."
+    "Authenticity: share of samples that are farther from the closest training image than that is from the next one. "
+    "α-precision and β-recall: whether samples keep to the region of the training images, and cover it; copies do both."
 )
 CONTROLS_SENTENCE = (
     "Grey: where there is nothing to find, patients replayed whom nobody attacks (discriminator: half of the others "
-    "against the other half). Broken line: training images replayed with noise and moved by a pixel, which must be "
-    "found."
+    "against the other half; tables/privacy.csv has both). Broken line: training images replayed with noise and moved "
+    "by a pixel, which must be found, but for the density ratio, which sees regions drawn too often."
 )
 
 
@@ -109,7 +116,7 @@ def privacy_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
     if table.empty:
         return Words(title, NOT_MEASURED, NOT_MEASURED)
     values = table[(table["role"] == "value") & (table["replicate"] == POOLED)]
-    attacked = values.loc[values["metric"] != "authenticity", "n"]
+    attacked = values.loc[values["metric"].isin(list(ATTACKS)), "n"]
     replicates = int(values["replicates"].max())
     how_often = (
         f"Means of {replicates} replicates (dots: each), from the lowest to the highest end of their intervals."
@@ -118,7 +125,7 @@ def privacy_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
     )
     counted = (
         f"n = {attacked.min()} to {attacked.max()} patients who are no members; {confidence:.0%} bootstrap intervals "
-        "over patients (authenticity: images)."
+        "over patients (whole samples: images)."
     )
     doubt = "An attack that finds nothing is no proof that there is nothing to find."
     words = [ATTACKS_SENTENCE, COPIES_SENTENCE, CONTROLS_SENTENCE, counted, how_often, doubt, simulated_sentence(table)]
@@ -133,6 +140,7 @@ def privacy_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words:
         )
     ]
     alt = (
-        f"Panels of three attacks and of authenticity against {axis}. AUROC by the closest record: {'; '.join(lines)}."
+        f"Panels of four attacks, authenticity, α-precision and β-recall against {axis}. AUROC by the closest record: "
+        f"{'; '.join(lines)}."
     )
     return Words(title, " ".join(filter(None, words)), alt)

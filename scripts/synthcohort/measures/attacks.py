@@ -126,7 +126,9 @@ def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -
     """Decide about patients instead of images: by the highest score of a patient's images, as one copy is enough.
 
     The highest of many scores is higher than that of few, so it is judged by how probable it is: a patient's score is
-    the logarithm of the chance that as many images, drawn from all, stay below it (Šidák's adjustment).
+    the logarithm of the chance that as many images, drawn from all, stay below it (Šidák's adjustment). That takes a
+    patient's images for independent, which they are not; so members and non-members must have as many, see
+    `match_counts`: then the adjustment errs alike on both sides.
 
     Parameters
     ----------
@@ -152,6 +154,48 @@ def patient_scores(scores: ArrayLike, members: ArrayLike, patients: ArrayLike) -
     first = np.unique(patient, return_index=True)[1]
     images = np.bincount(patient).astype(np.float64)
     return images * np.log(highest), member[first], np.asarray(names)
+
+
+def match_counts(members: ArrayLike, patients: ArrayLike, rng: np.random.Generator) -> Flags:
+    """Choose images so that patients of both kinds have as many: their number must not tell who is a member.
+
+    Patients of each kind are ordered by their number of images, and those at the same place keep as many: the number of
+    the one who has fewer. Where there are more patients of one kind, several of them stand beside one of the other.
+
+    Parameters
+    ----------
+    members, patients
+        See `evaluate_attack`.
+    rng : numpy.random.Generator
+        Chooses a patient's images, and orders patients with equally many.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Bool: which images are kept, one of every patient at least.
+
+    Raises
+    ------
+    ValueError
+        When a kind is missing, or a patient is of both kinds.
+    """
+    member = np.asarray(members, bool)
+    _check_kinds(member, np.asarray(patients))
+    patient = pd.factorize(np.asarray(patients))[0]
+    counts = np.bincount(patient)
+    shuffled = rng.permutation(len(counts))
+    most_first = shuffled[np.argsort(-counts[shuffled], kind="stable")]
+    is_member = np.zeros(len(counts), bool)
+    is_member[patient[member]] = True
+    fewer, more = sorted((most_first[is_member[most_first]], most_first[~is_member[most_first]]), key=len)
+    beside = np.arange(len(more)) * len(fewer) // len(more)
+    allowed = counts[fewer]
+    np.minimum.at(allowed, beside, counts[more])
+    counts[fewer], counts[more] = allowed, allowed[beside]
+    order = rng.permutation(len(patient))
+    place = np.empty(len(patient), np.int64)
+    place[order] = pd.Series(patient[order]).groupby(patient[order]).cumcount()
+    return place < counts[patient]
 
 
 def weighted_true_positive_rates(

@@ -102,7 +102,7 @@ def build_bundle(folder: str | Path, subject: Subject, generator: str | Path, se
     names = subject.info.finding_names
     table = labels.astype(dict.fromkeys(names, "Int64"))[[*TEXTS, *names]]
     bundle.write(LABELS, table.to_csv(index=False, lineterminator="\n").encode())
-    record = croissant_record(subject, TEXTS, bundle.digests[LABELS], failures)
+    record = croissant_record(subject, TEXTS, bundle.digests, failures)
     bundle.write(RECORD, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
     bundle.write(CARD, write_card(subject, failures).encode())
     bundle.close()
@@ -110,14 +110,17 @@ def build_bundle(folder: str | Path, subject: Subject, generator: str | Path, se
 
 def _images(bundle: Bundle, subject: Subject, seed: int) -> Iterator[dict[str, Any]]:
     """Write every image in every form; yield its row of the label table."""
-    modality = choose_modality(subject.source.ingest)
+    modality, view = choose_modality(subject.source.ingest), subject.release.field_of_view
+    writers = {part: ObjectWriter(store.info, modality, seed, view) for part, store in subject.parts.items()}
+    # A PACS takes equal patient IDs for one patient: those of another bundle must differ, as UIDs do.
+    bundle_id = hashlib.sha256(repr([writer.key for writer in writers.values()]).encode()).hexdigest()[:8]
     number = 0
     for part, store in subject.parts.items():
-        writer = ObjectWriter(store.info, modality, seed, subject.release.field_of_view)
         rows = zip(store.images, store.records.to_dict("records"), strict=True)
         for image, record in track(rows, f"{subject.release.cohort}: writing {part} images", len(store), "images"):
             number += 1
-            uid, content = writer.write(number, image[0], record)
+            record["patient_id"] = f"{bundle_id}-{record['patient_id']}"
+            uid, content = writers[part].write(number, image[0], record)
             name = record["image_id"]
             bundle.write(f"data/dicom/{name}.dcm", content)
             for channel, plane in enumerate(image, start=1):

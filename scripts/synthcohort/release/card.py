@@ -59,6 +59,7 @@ def write_card(subject: Subject, failures: list[str]) -> str:
         utility_table=card_tables.utility_table(subject),
         fidelity_table=card_tables.fidelity_table(subject),
         privacy_table=card_tables.privacy_table(subject),
+        verification=card_tables.verification_text(subject),
         described_table=card_tables.described_table(subject),
         gate=release.gate,
         loosened=loosened(release.gate),

@@ -7,7 +7,18 @@ import pandas as pd
 
 from synthcohort.audit.privacy_vocabulary import CANARIES, HALVES, THIRD_GROUP
 from synthcohort.core.experiment import REAL
-from synthcohort.release.gate import AUROC, NEGATIVE, POSITIVE, RATE_METRIC, VALUE, attack_rows, attacks, find, run_rows
+from synthcohort.release.gate import (
+    AUROC,
+    NEGATIVE,
+    POSITIVE,
+    RATE_METRIC,
+    VALUE,
+    attack_rows,
+    attacks,
+    find,
+    run_rows,
+    verification_rows,
+)
 from synthcohort.release.subject import SIDES, Subject
 
 SIDE_NAMES = {"train": "Training", "valid": "Validation", "test": "Test"}
@@ -28,7 +39,8 @@ DESCRIBED = {
     "beta_recall": "β-recall, by the judge's features (Alaa et al. 2022)",
     CANARIES: "Images that show a planted canary",
 }
-RATES = ("0.01", "0.1")
+OTHERS, TEST = "replayed images of other patients", "real test images"
+RATES = ("0.001", "0.01", "0.1")
 NONE = "–"
 
 
@@ -119,7 +131,7 @@ def privacy_table(subject: Subject) -> str:
         for title, figures in attacks(rows)
         if (figures["role"] == VALUE).any()
     ]
-    rates = [f"True positive rate at {float(rate):.0%}" for rate in RATES]
+    rates = [f"True positive rate at {100 * float(rate):g}%" for rate in RATES]
     heading = ["Attack", "AUROC", *rates, "Replayed members", "Replayed others", "Halves"]
     return markdown_table(heading, table) if table else ""
 
@@ -127,13 +139,20 @@ def privacy_table(subject: Subject) -> str:
 def described_table(subject: Subject) -> str:
     """Other privacy figures, which describe and do not decide; empty where there are none."""
     own, real = (run_rows(subject.metrics, subject.release, source) for source in (None, REAL))
-    values, replayed = own[own["role"] == VALUE], real[real["role"] == NEGATIVE]
-    rows = [
-        [name, estimate(values[values["metric"] == metric]), estimate(replayed[replayed["metric"] == metric])]
-        for metric, name in DESCRIBED.items()
-        if (values["metric"] == metric).any()
-    ]
-    return markdown_table(["Measure", "These images", "Replayed others"], rows) if rows else ""
+    values, controls = own[own["role"] == VALUE], real[real["role"] == NEGATIVE]
+    rows = []
+    for metric, name in DESCRIBED.items():
+        form, control = ("g", TEST) if metric == CANARIES else (".3f", OTHERS)
+        made, beside = (part[part["metric"] == metric] for part in (values, controls))
+        if len(made):
+            rows.append([name, estimate(made, form), estimate(beside, form), control])
+    return markdown_table(["Measure", "These images", "Control", "which is"], rows) if rows else ""
+
+
+def verification_text(subject: Subject) -> str:
+    """How well the verifier knows patients; empty where they have one study each."""
+    rows = verification_rows(subject.metrics, subject.release)
+    return "" if rows.empty else estimate(rows)
 
 
 def _choose(rows: pd.DataFrame, metric: str, finding: str) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The bundle for machines: a Croissant 1.0 record (Akhtar et al. 2024, arXiv 2403.19546)."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from synthcohort.release.card import title
@@ -45,9 +47,12 @@ CONTEXT: dict[str, Any] = {
     "transform": "cr:transform",
 }
 LABELS, PICTURES, OBJECTS = "labels", "png", "dicom"
+WEIGHT_TYPES = {".safetensors": "application/octet-stream", ".json": "application/json"}
 
 
-def croissant_record(subject: Subject, texts: list[str], labels_digest: str, failures: list[str]) -> dict[str, Any]:
+def croissant_record(
+    subject: Subject, texts: list[str], digests: Mapping[str, str], failures: list[str]
+) -> dict[str, Any]:
     """Describe a bundle.
 
     Parameters
@@ -56,8 +61,8 @@ def croissant_record(subject: Subject, texts: list[str], labels_digest: str, fai
         What leaves.
     texts : list of str
         Columns of ``data/labels.csv`` that are no findings; ``png`` and ``dicom`` name the image's files.
-    labels_digest : str
-        SHA-256 of that file.
+    digests : mapping of str to str
+        SHA-256 of the bundle's files so far, ``data/labels.csv`` and, where they leave, the generator's.
     failures : list of str
         What the gate found, where the config overrides it.
 
@@ -80,20 +85,21 @@ def croissant_record(subject: Subject, texts: list[str], labels_digest: str, fai
         "isLiveDataset": False,
         "citeAs": f"{release.creator}: {title(subject)}, version {release.version}",
         "rai:dataCollection": f"Drawn by a {release.source} generator; no person was imaged.",
-        "rai:personalSensitiveInformation": _personal(subject),
+        "rai:personalSensitiveInformation": _personal(subject, failures),
         "rai:dataUseCases": "Development, teaching and tests of software; not for clinical use.",
         "distribution": [
-            {
-                "@type": "cr:FileObject",
-                "@id": LABELS,
-                "name": LABELS,
-                "description": "Names and findings of all images.",
-                "contentUrl": "data/labels.csv",
-                "encodingFormat": "text/csv",
-                "sha256": labels_digest,
-            },
+            _file(LABELS, "Names and findings of all images.", "text/csv", "data/labels.csv", digests),
             _file_set(PICTURES, "Images as 8-bit greyscale PNG.", "image/png", "data/png/*.png"),
+            *[
+                _file_set(name, "The same images in another window.", "image/png", f"data/{name}/*.png")
+                for name in (f"{PICTURES}-window-{number}" for number in range(2, info.channels + 1))
+            ],
             _file_set(OBJECTS, "Images as DICOM.", "application/dicom", "data/dicom/*.dcm"),
+            *[
+                _file(Path(path).name, "Of the generator.", WEIGHT_TYPES[Path(path).suffix], path, digests)
+                for path in sorted(digests)
+                if path.startswith("generator/")
+            ],
         ],
         "recordSet": [
             {
@@ -132,13 +138,30 @@ def _description(subject: Subject, failures: list[str]) -> str:
     return text
 
 
-def _personal(subject: Subject) -> str:
+def _personal(subject: Subject, failures: list[str]) -> str:
     """Say what of patients is in a bundle: README.md says how membership attacks fared."""
+    images = (
+        "Images were drawn by a generator, but the privacy gate failed: some may be nearly a patient's"
+        if failures
+        else "No image was taken from a patient"
+    )
     labels = "each image has the labels of one patient" if subject.copied_labels else "no row of labels is a patient's"
     return (
-        f"No image is a patient's, and {labels}. Images of a generator can still give away whom it learnt from; "
+        f"{images}, and {labels}. Images of a generator can still give away whom it learnt from; "
         "README.md reports how membership attacks fared."
     )
+
+
+def _file(name: str, description: str, media_type: str, path: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "description": description,
+        "contentUrl": path,
+        "encodingFormat": media_type,
+        "sha256": digests[path],
+    }
 
 
 def _file_set(name: str, description: str, media_type: str, pattern: str) -> dict[str, Any]:

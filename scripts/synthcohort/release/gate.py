@@ -6,22 +6,24 @@ import numpy as np
 import pandas as pd
 
 from synthcohort.audit.privacy_vocabulary import (
-    CALIBRATED,
     CANARIES,
     CAUGHT,
     CHANCE_MARGIN,
-    CLOSEST_RECORD,
     DENSITY_RATIO,
     DISCRIMINATOR,
+    FIND_COPIES,
     HALVES,
     IMAGE,
     PATIENT,
     SHADOWS,
     THIRD_GROUP,
+    VERIFICATION,
+    VERIFIER,
     attack_parameter,
     attack_title,
     split_attack_parameter,
 )
+from synthcohort.audit.vocabulary import SPACES
 from synthcohort.core.errors import UserError
 from synthcohort.core.experiment import REAL
 from synthcohort.core.progress import logger
@@ -34,12 +36,10 @@ RATE = "0.01"
 VALUE, POSITIVE, NEGATIVE = "value", "positive_control", "negative_control"
 FIGURE = ["attack", "unit", "features"]
 """What names an attack: what it does, whom it decides about, what it looks at."""
-FIND_COPIES = (CLOSEST_RECORD, CALIBRATED)
-"""Attacks that must catch replayed training images; the density ratio sees regions drawn too often, not copies."""
-ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO, SHADOWS)
+ON_SAMPLES = (*FIND_COPIES, DENSITY_RATIO)
 """Attacks that look at images alone, so that they can be tried on replayed ones, too."""
-EXPECTED = (*FIND_COPIES, DENSITY_RATIO, DISCRIMINATOR)
-"""Attacks that every audit makes; others count where they were made."""
+PIXELS = SPACES[1]
+CHANCE = 0.5
 CONFIDENCE, RESAMPLES = 0.95, 1000
 """Of intervals that can open the gate: with another confidence, or few resamples, their ends can be moved at will."""
 
@@ -100,10 +100,10 @@ def check_gate(subject: Subject) -> list[str]:
     list of str
         Empty where the cohort may leave.
     """
-    return [*_study(subject), *check_figures(subject.metrics, subject.release)]
+    return [*_study(subject), *check_figures(subject.metrics, subject.release, subject.shadows)]
 
 
-def check_figures(metrics: pd.DataFrame, release: Release) -> list[str]:
+def check_figures(metrics: pd.DataFrame, release: Release, shadows: int = 0) -> list[str]:
     """Say in plain sentences which figures of the audit keep a synthetic cohort from leaving.
 
     Every attack counts, whomever it decides about, and the end of its interval decides, not its value. A figure that is
@@ -111,12 +111,17 @@ def check_figures(metrics: pd.DataFrame, release: Release) -> list[str]:
     that look for copies must catch replayed training images in one space at least (`CAUGHT`), or their silence proves
     nothing; where nothing is to be found, every AUROC must be near 0.5 (`CHANCE_MARGIN`), or an alarm means nothing.
 
+    An interval that ends below 0.5 shows that an attack works upside down; whoever learns of it turns it round, so then
+    1 less its lower end is what must not exceed the limit. Below 0.5 by chance is no attack: nobody knows beforehand.
+
     Parameters
     ----------
     metrics : pandas.DataFrame
         metrics.parquet: ``attack_auroc``, ``attack_tpr`` and, where canaries were planted, ``canaries_found``.
     release : Release
         Which run, and the thresholds.
+    shadows : int
+        How many shadow generators the study asks for; with some, their attack must be there.
 
     Returns
     -------
@@ -124,9 +129,23 @@ def check_figures(metrics: pd.DataFrame, release: Release) -> list[str]:
         Empty where none does.
     """
     rows, canaries = attack_rows(metrics, release), _canaries(run_rows(metrics, release))
+    verification = verification_rows(metrics, release)
     if not ((rows["role"] == VALUE) & (rows["metric"] == AUROC)).any():
         return ["no membership attack was measured", *canaries]
-    return [*_missing(rows), *_attacks(rows, release.gate), *_blind(rows), *canaries]
+    expected = list(_expected(bool(shadows), verification["value"].notna().any()))
+    return [
+        *_untrained(verification),
+        *_missing(rows, expected),
+        *_attacks(rows, release.gate),
+        *_blind(rows),
+        *canaries,
+    ]
+
+
+def verification_rows(metrics: pd.DataFrame, release: Release) -> pd.DataFrame:
+    """Choose the row that says how well the run's verifier knows patients; none where they have one study each."""
+    shared = run_rows(metrics, release, REAL)
+    return shared[shared["metric"] == VERIFICATION]
 
 
 def loosened(gate: Gate) -> list[str]:
@@ -188,53 +207,70 @@ def _study(subject: Subject) -> Iterator[str]:
         )
 
 
-def _missing(rows: pd.DataFrame) -> Iterator[str]:
-    """Name the attacks that no audit leaves out, and that are not there."""
+def _expected(shadows: bool, verified: bool) -> Iterator[tuple[str, str]]:
+    """Give the attacks that no audit leaves out, each with the kind of features that it looks at."""
+    for space in [*SPACES, *([VERIFIER] if verified else [])]:
+        yield from ((attack, space) for attack in FIND_COPIES if shadows or attack != SHADOWS)
+        if space != PIXELS:
+            yield DENSITY_RATIO, space
+    yield DISCRIMINATOR, DISCRIMINATOR
+
+
+def _missing(rows: pd.DataFrame, expected: list[tuple[str, str]]) -> Iterator[str]:
+    """Name the expected attacks that are not there."""
     values = rows[rows["role"] == VALUE]
-    known = set(zip(values["attack"], values["unit"], strict=True))
-    for attack in EXPECTED:
+    spaces = [features.partition(" ")[0] for features in values["features"]]
+    known = set(zip(values["attack"], spaces, values["unit"], strict=True))
+    for attack, space in expected:
         for unit in (IMAGE, PATIENT):
-            if (attack, unit) not in known:
-                yield f"{_title(attack, unit)}: not measured"
+            if (attack, space, unit) not in known:
+                yield f"{attack_title(attack_parameter(attack, unit), space)}: not measured"
 
 
-def _title(attack: str, unit: str) -> str:
-    """Name an attack whatever it looks at."""
-    return attack_title(attack_parameter(attack, unit), attack)
+def _untrained(verification: pd.DataFrame) -> Iterator[str]:
+    """Say where patients could be known again from several studies, and it was not tried."""
+    for count in verification.loc[verification["value"].isna(), "n"]:
+        yield f"re-identification: not resolvable with n = {count} patients with several studies"
 
 
 def _attacks(rows: pd.DataFrame, gate: Gate) -> Iterator[str]:
     for title, figures in attacks(rows):
         area, rate = find(figures, AUROC), find(figures, RATE_METRIC, rate=RATE)
-        high, low = (_only(found, end) for found, end in ((area, "ci_high"), (rate, "ci_low")))
+        least, high, low = _only(area, "ci_low"), _only(area, "ci_high"), _only(rate, "ci_low")
         at_rate = f"true positive rate at {float(RATE):.0%} false positives"
-        if np.isnan(high):
+        if np.isnan(high) or np.isnan(least):
             yield f"{title}: the AUROC is not resolvable{_count(area)}"
         if high > gate.attack_auroc:
             yield f"{title}: the AUROC's interval ends at {high:.3f}, above {gate.attack_auroc:g}"
+        if high < CHANCE and 1 - least > gate.attack_auroc:
+            yield (
+                f"{title}: the AUROC's interval ends below {CHANCE:g} and begins at {least:.3f}: turned round, the "
+                f"attack reaches {1 - least:.3f}, above {gate.attack_auroc:g}"
+            )
         if np.isnan(low):
             yield f"{title}: the {at_rate} is not resolvable{_count(rate)}"
         if low > gate.attack_tpr:
             yield f"{title}: the interval of the {at_rate} begins at {low:.3f}, above {gate.attack_tpr:g}"
         for control in (THIRD_GROUP, HALVES) if figures["attack"].iloc[0] in ON_SAMPLES else (HALVES,):
             silent = _only(find(figures, AUROC, NEGATIVE, control))
-            if not abs(silent - 0.5) <= CHANCE_MARGIN:
+            if not abs(silent - CHANCE) <= CHANCE_MARGIN:
                 yield (
                     f"{title}: where nothing is to be found ({control.replace('_', ' ')}) the AUROC is "
-                    f"{_number(silent)}, not within {CHANCE_MARGIN:g} of 0.5"
+                    f"{_number(silent)}, not within {CHANCE_MARGIN:g} of {CHANCE:g}"
                 )
 
 
 def _blind(rows: pd.DataFrame) -> Iterator[str]:
     """Name the attacks that look for copies and do not find them where there is nothing else."""
     replayed = rows[(rows["role"] == POSITIVE) & (rows["metric"] == AUROC)]
-    for attack in FIND_COPIES:
+    made = set(rows["attack"])
+    for attack in (attack for attack in FIND_COPIES if attack != SHADOWS or SHADOWS in made):
         for unit in (IMAGE, PATIENT):
+            title = attack_title(attack_parameter(attack, unit), attack)  # whatever it looks at
             best = replayed.loc[(replayed["attack"] == attack) & (replayed["unit"] == unit), "value"].max()
             if not best >= CAUGHT:
                 yield (
-                    f"{_title(attack, unit)}: replayed training images are caught with an AUROC of {_number(best)}, "
-                    f"below {CAUGHT:g}"
+                    f"{title}: replayed training images are caught with an AUROC of {_number(best)}, below {CAUGHT:g}"
                 )
 
 

@@ -73,6 +73,8 @@ class Subject:
         How the intervals in it were computed.
     copied_labels : bool
         Whether synthetic images have the labels of patients, one for one.
+    shadows : int
+        Shadow generators that the study asks for.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Subject:
     metrics: pd.DataFrame
     statistics: Statistics
     copied_labels: bool
+    shadows: int
 
     def __post_init__(self) -> None:
         for part, store in self.parts.items():

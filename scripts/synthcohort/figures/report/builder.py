@@ -66,6 +66,7 @@ def build_report(inputs: ReportInputs) -> str:
     raised = alarms(inputs.generators)
     notes = [
         privacy.PRIVACY_NOTE,
+        privacy.controls_sentence(inputs.metrics),
         privacy.verifier_sentence(inputs.metrics),
         privacy.guarantee_sentence(inputs.generators),
     ]
@@ -78,6 +79,7 @@ def build_report(inputs: ReportInputs) -> str:
         any_simulated=any(simulated),
         lead=lead_sentence(found),
         alarm=raised[0] if raised else "",
+        canaries=privacy.canary_warning(inputs.metrics),
         answers=found,
         margin=f"{inputs.study.statistics.non_inferiority_margin:g}",
         interval_sentence=captions.interval_sentence(inputs.metrics, confidence),
@@ -109,6 +111,10 @@ def build_report(inputs: ReportInputs) -> str:
         ],
         privacy_figures=_privacy_figures(inputs),
         privacy_table=privacy.privacy_table(inputs.metrics),
+        every_attack=privacy.every_attack(inputs.metrics),
+        copies_table=privacy.copies_table(inputs.metrics),
+        copies_note=privacy.COPIES_NOTE,
+        canary_table=privacy.canary_table(inputs.metrics),
         privacy_note=" ".join(filter(None, notes)),
         copies_figures=_copies_figures(inputs) if inputs.internal else [],
         attribution_figures=_attribution_figures(inputs) if inputs.internal else [],
