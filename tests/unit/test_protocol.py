@@ -1,6 +1,7 @@
 """The paper's protocol and the corrected one: each switch on a case where the two differ."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from synthcohort.core.errors import UserError
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
 from synthcohort.core.protocol import Protocol
+from synthcohort.core.workflow import growing_with_side
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.render import Renderer
 from synthcohort.gan.sampler import wanted_labels
@@ -246,6 +248,13 @@ def test_flip_auroc() -> None:
 def test_own_findings_only() -> None:
     assert "mean_common" in set(utility(Protocol())["finding"])
     assert "mean_common" not in set(utility(Protocol(own_findings_only=True))["finding"])
+
+
+def test_memory_of_audits_grows_with_the_side_and_with_attempts() -> None:
+    plan = Plan(study(axes=[{"axis": "resolution", "levels": [16, 512]}]))
+    ask = growing_with_side(plan, 3000)
+    small, large = (SimpleNamespace(cohort="c", experiment=f"resolution-{side}") for side in ("016", "512"))
+    assert [ask(small, 1), ask(large, 1), ask(large, 3)] == [3005, 8000, 24_000]
 
 
 def test_copy_labels() -> None:
