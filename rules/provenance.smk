@@ -8,7 +8,44 @@ WEIGHTS_OF = {
     "grow": GROWN,
     "train_generator": [path for path in GENERATORS if path not in set(GROWN)],
 }
+RUNS = [
+    (experiment.cohort, experiment.name, replicate)
+    for experiment in plan.experiments
+    for replicate in plan.replicates
+]
 MADE_BY = {
+    "train_classifier": [
+        path
+        for name in ["classifier.safetensors", "classifier.json", "predictions.parquet"]
+        for path in files.expand(f"{RUN}/{name}")
+    ],
+    "train_judge": list(
+        dict.fromkeys(
+            path
+            for cohort, experiment, _ in RUNS
+            for path in files.judge(JUDGE, CLASSIFIER, cohort, experiment)
+        )
+    ),
+    # What lies in a store is on record by the digests in its store.json: images are large.
+    "sample": [
+        path
+        for part in ["train", "valid"]
+        for run in RUNS
+        for path in files.samples(f"{RUN}/synthetic/{part}", ["store.json"], *run)
+    ],
+    "utility": files.expand(f"{EXPERIMENT}/utility.parquet"),
+    "fidelity": files.expand(f"{EXPERIMENT}/fidelity-{{replicate}}.parquet"),
+    "privacy": files.expand(f"{EXPERIMENT}/privacy-{{replicate}}.parquet"),
+    "neighbours": files.expand_generators(
+        f"{RUN}/neighbours.parquet", axis="resolution"
+    ),
+    "detection": files.expand_generators(
+        f"{EXPERIMENT}/detection-{{replicate}}.parquet", axis="resolution"
+    ),
+    "attribution": files.expand_generators(
+        f"{EXPERIMENT}/attribution-{{replicate}}.parquet", axis="resolution"
+    ),
+    "reader_metrics": READER_METRICS,
     "metrics": rules.metrics.output,
     "number_figures": rules.number_figures.output,
     "training_figures": rules.training_figures.output,

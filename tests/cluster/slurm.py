@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -106,6 +107,19 @@ class Slurm:
         daemon = self._daemons.pop(name)
         os.kill(daemon.pid, number)
         daemon.wait(30)
+
+    def kill_node(self, name: str, job: str) -> None:
+        """Kill a node's slurmd, what watches over a job there, and the job, as a power cut would."""
+        self.end(name, signal.SIGKILL)
+        watching, working = [], []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            if " ".join(process.info["cmdline"] or []).startswith(f"slurmstepd: [{job}."):
+                watching.append(process)
+            elif (process.info["environ"] or {}).get("SLURM_JOB_ID") == job:
+                working.append(process)
+        for process in [*watching, *working]:  # the former would report the end of the latter
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def stop(self) -> None:
         """End all daemons, jobs first, and remove what was written."""

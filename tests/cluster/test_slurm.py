@@ -173,11 +173,8 @@ def test_a_node_dies_and_comes_back(slurm: Slurm, half_done: ClusterWorkflow, lo
     process = start_training(half_done)
     number = job_id()
     node = node_of(number)
-    slurm.end(node, signal.SIGKILL)
+    slurm.kill_node(node, number)
     ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    for job in psutil.process_iter(["cmdline"]):
-        if _trains(job, half_done.folder):
-            job.kill()
     (other,) = set(NODES) - {node}
     try:
         wait_until(lambda: node_of(number) == other, process)

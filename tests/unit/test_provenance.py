@@ -215,6 +215,22 @@ def test_packages_that_differ_from_the_lock_are_named(tmp_path: Path) -> None:
     assert environment(tmp_path).differs_from_lock == {"numpy": "1.0", "no-such-package": "3.1"}
 
 
+def test_a_synthetic_store_is_on_record_by_the_digests_that_it_holds(results: Path) -> None:
+    """Its images are not read again."""
+    name = "cohorts/head-phantom/resolution-008/r3-gan/r0/synthetic/train"
+    make_store(results / name, np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8))
+    image = results / name / "images.npy"
+    expected, told = file_digest(image), file_digest(results / name / "store.json")
+    image.unlink()
+    told_of = {"head-phantom": {"inventory": "0123456789abcdef", "labels": "absent"}}
+    given = {"sample": [str(results / name / "store.json")]}
+    study = load_study(study_config())
+    record = record_provenance(results, study, code_version(ROOT), environment(ROOT), told_of, given)
+    made = {result.path: result.sha256 for result in record.results}
+    assert (made[f"{name}/images.npy"], made[f"{name}/store.json"]) == (expected, told)
+    assert set(made) == {f"{name}/{file}" for file in ("images.npy", "records.parquet", "store.json")}
+
+
 def test_the_record_refuses_what_is_no_digest(results: Path) -> None:
     record = json.loads((results / PROVENANCE).read_text())
     record["results"][0]["sha256"] = "abc"

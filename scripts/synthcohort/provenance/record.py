@@ -132,7 +132,7 @@ def record_provenance(
     sources : mapping
         Cohort → digests of own data, as `synthcohort.core.workflow.source_digests` gives them; empty where it is drawn.
     results : mapping
-        Rule → paths of what it made, each below `folder`.
+        Rule → paths of what it made, each below `folder`; a store.json stands for its image store.
     """
     folder, plan, config = Path(folder), Plan(study), shown_config(study)
     return Provenance(
@@ -148,11 +148,19 @@ def record_provenance(
         ),
         cohorts=[_cohort(folder, plan, name, sources[name]) for name in plan.cohorts],
         results=[
-            Result(path=Path(path).relative_to(folder).as_posix(), rule=rule, sha256=file_digest(path))
+            Result(path=name, rule=rule, sha256=digest)
             for rule, paths in sorted(results.items())
             for path in sorted(paths)
+            for name, digest in _digests(folder, Path(path)).items()
         ],
     )
+
+
+def _digests(folder: Path, path: Path) -> dict[str, str]:
+    """Give the digest of a file by its path below the folder; with a store.json those of its store."""
+    if path.name == "store.json":
+        return _store(folder, path.parent).files
+    return {path.relative_to(folder).as_posix(): file_digest(path)}
 
 
 def _cohort(folder: Path, plan: Plan, name: str, source: Mapping[str, str]) -> CohortData:

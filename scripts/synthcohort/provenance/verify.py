@@ -10,8 +10,8 @@ from synthcohort.provenance.record import PROVENANCE, read_provenance
 CRATE_METADATA = "ro-crate-metadata.json"
 REPEATABLE = {".csv", ".tex", ".parquet", ".safetensors", ".npy"}
 """What another run on an equal machine gives the same bytes of; pages and pictures carry times, or depend on fonts."""
-KEYED = "records.parquet"
-"""Holds pseudonyms, which come from a secret key of each installation, so it never repeats elsewhere."""
+KEYED = {"records.parquet", "predictions.parquet"}
+"""Hold pseudonyms, which come from a secret key of each installation, so they never repeat elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_results(folder: str | Path, against: str | Path | None = None) -> Chec
 
 
 def _repeats(path: Path) -> bool:
-    return path.suffix in REPEATABLE and path.name != KEYED
+    return path.suffix in REPEATABLE and path.name not in KEYED
 
 
 def verify(folder: str | Path, against: str | Path | None = None) -> Checked:
