@@ -134,17 +134,9 @@ def study_metrics(study: str, study_id: str, answered: Mapping[str, int], replic
         for other, count in answered.items()
         if other != study_id
     ]
-    keys = {
-        "cohort": ALL,
-        "source": ALL,
-        "level": ALL,
-        "experiment": AXIS,
-        "axis": AXIS,
-        "finding": "",
-        "role": "value",
-    }
-    same = {"study": study, "replicate": replicate, "features": "", "simulated": False}
-    return combine_metrics([pd.DataFrame(found).assign(**keys, **same)])
+    keys = dict.fromkeys(("cohort", "source", "level"), ALL) | dict.fromkeys(("experiment", "axis"), AXIS)
+    keys |= {"study": study, "replicate": replicate, "finding": "", "role": "value", "features": ""}
+    return combine_metrics([pd.DataFrame(found).assign(simulated=False, **keys)])
 
 
 def _parts(first: pd.DataFrame) -> Iterator[Part]:
@@ -300,6 +292,6 @@ def _repeat_rows(results: pd.DataFrame, statistics: Statistics, rng: np.random.G
     yield _row("reader_repeat_agreement", mean.value, mean.answers, accuracy_interval(mean, statistics.confidence))
     for reader, own in again.groupby("reader"):
         yield _exact_row("reader_repeat_agreement", own["same"], str(reader), statistics.confidence)
-    both = (_crossed(again, column)[0] for column in ("first", "second"))
-    found = repeat_kappa(*both, images["group"], statistics.confidence, statistics.bootstrap, rng)
+    first, second = (_crossed(again, column)[0] for column in ("first", "second"))
+    found = repeat_kappa(first, second, images["group"], statistics.confidence, statistics.bootstrap, rng)
     yield _kappa_row("reader_repeat_kappa", found)
