@@ -1,6 +1,8 @@
 """What figures and report say of privacy: attacks beside their controls, pairs without identifiers, gaps named."""
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from synthcohort.audit.privacy_vocabulary import (
 from synthcohort.figures.attacks import attack_table, written_attack_table
 from synthcohort.figures.copies import draw_copies_figure
 from synthcohort.figures.privacy import NOT_MEASURED, REPLAYED, draw_privacy_figure, privacy_rows, privacy_words
+from synthcohort.figures.report import ReportInputs, build_report
 from synthcohort.figures.report.privacy import (
     canary_table,
     canary_warning,
@@ -33,6 +36,7 @@ from synthcohort.figures.report.privacy import (
 )
 
 JUDGE = "judge (plain)"
+made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "fabricated_study.py")))
 
 
 def row(level: str, source: str, role: str, parameter: str, features: str, value: float, **more) -> dict:
@@ -180,6 +184,19 @@ def test_canaries_are_warned_of_and_counted_beside_their_controls() -> None:
     assert table is not None
     assert table.rows == [["c", "samples-00040", "r3-gan", "9 planted", "3 of 600", "8 of 9", "0 of 60"]]
     assert "none of its synthetic images is to be used" in canary_warning(planted)
+
+
+def test_both_pages_have_every_attack_and_warn_of_canaries(tmp_path: Path) -> None:
+    found = row("00040", "r3-gan", "value", "9 planted", "", 3, metric="canaries_found", n=600)
+    table = pd.concat([made_up.metrics(), metrics(), pd.DataFrame([found])], ignore_index=True)
+    for internal in (True, False):
+        inputs = ReportInputs(made_up.study(), table, [], {}, internal=internal)
+        page = build_report(inputs)
+        assert "<strong>Canaries were planted.</strong>" in page
+        assert '<td class="number">3 of 600</td>' in page
+        assert "<summary>Every attack (6)</summary>" in page
+        assert "Controls are out of order in 2 of 6 attacks" in page
+        assert "Are they copies?" in page
 
 
 def test_a_verifier_that_could_not_be_trained_is_named() -> None:

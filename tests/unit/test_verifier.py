@@ -10,7 +10,14 @@ import torch
 from synthcohort.audit.membership import SHIFTS, replay
 from synthcohort.audit.privacy import privacy_audit
 from synthcohort.audit.privacy_vocabulary import CLOSEST_RECORD, PATIENT, THIRD_GROUP, VERIFICATION, attack_parameter
-from synthcohort.audit.verifier import draw_pairs, several_studies, train_verifier, verification_auroc, verifier_space
+from synthcohort.audit.verifier import (
+    draw_pairs,
+    patients_with_several,
+    several_studies,
+    train_verifier,
+    verification_auroc,
+    verifier_space,
+)
 from synthcohort.classify.networks import build_network
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import TooFewImagesError
@@ -84,6 +91,30 @@ def test_a_verifier_knows_patients_it_never_saw_and_finds_them_replayed(cohort: 
     candidates = space.vectors(np.asarray(cohort.images[np.concatenate([members[1::2], others])]))
     kinds = np.repeat([True, False], [75, 150])
     assert auroc(kinds, closest_record(candidates, replayed, "cosine")) > 0.75, "by another study of the same patient"
+
+
+def test_patients_who_cannot_be_sought_are_named(tmp_path: Path) -> None:
+    """Ten reference patients with two studies each are too few to learn from; with one study there is nothing to do."""
+    images, patients = people(60, 2, 0), [f"p{number // 2}" for number in range(120)]
+    selection = pd.DataFrame(
+        {"row": range(120), "patient_id": patients, "side": np.repeat(["train", "valid", "test"], 40)}
+    )
+    judge = build_network("plain", 1, ["f0"], SIDE, 0).eval().requires_grad_(False)
+    made = store(tmp_path / "made", people(20, 1, 1), *[[f"m{number}" for number in range(20)]] * 2)
+    for studies in (2, 1):
+        names = [f"{name}-{number % studies}" for number, name in enumerate(patients)]
+        real = store(tmp_path / f"real{studies}", images, patients, names)
+        assert patients_with_several(real, np.arange(41)) == (20 if studies == 2 else 0), (
+            "of one only one image is there"
+        )
+        metrics = privacy_audit(KEYS, {"r3-gan": made}, real, selection, judge, Statistics(bootstrap=10), 0)[1]
+        rows = metrics[metrics["features"] == "verifier (small)"]
+        if studies == 2:
+            assert rows["metric"].tolist() == [VERIFICATION]
+            assert (rows["n"].item(), rows["source"].item()) == (10, "real")
+            assert rows[["value", "ci_low", "ci_high"]].isna().all(axis=None)
+        else:
+            assert rows.empty
 
 
 def test_the_audit_finds_patients_by_their_other_studies(cohort: ImageStore, tmp_path: Path) -> None:

@@ -234,9 +234,18 @@ class _Attacks:
         for row in self._rows(attack, HALVES, self.kept_of_half, scores[others], self.half, self.patients[others]):
             yield {**row, "role": "negative_control"}
 
-    def _rows(self, attack: str, control: str, kept: NDArray[np.bool_], *known: NDArray[Any]) -> Iterator[Row]:
-        """Rows of an attack by scores, members and patients of images; about patients it is decided by those kept."""
-        for unit, decided in ((IMAGE, known), (PATIENT, patient_scores(*(part[kept] for part in known)))):
+    def _rows(
+        self,
+        attack: str,
+        control: str,
+        kept: NDArray[np.bool_],
+        scores: Scores,
+        members: NDArray[np.bool_],
+        patients: NDArray[Any],
+    ) -> Iterator[Row]:
+        """Rows of an attack by all images, and about patients by those of their images that are kept."""
+        by_patient = patient_scores(scores[kept], members[kept], patients[kept])
+        for unit, decided in ((IMAGE, (scores, members, patients)), (PATIENT, by_patient)):
             found = evaluate_attack(*decided, self.statistics.bootstrap, self.statistics.confidence, self.rng)
             yield _row("attack_auroc", attack_parameter(attack, unit, control), found.auroc, found.non_members)
             for rate, estimate in found.true_positive_rates.items():

@@ -132,7 +132,7 @@ def check_figures(metrics: pd.DataFrame, release: Release, shadows: int = 0) -> 
     verification = verification_rows(metrics, release)
     if not ((rows["role"] == VALUE) & (rows["metric"] == AUROC)).any():
         return ["no membership attack was measured", *canaries]
-    expected = list(_expected(bool(shadows), verification["value"].notna().any()))
+    expected = list(_expected(bool(shadows), bool(verification["value"].notna().any())))
     return [
         *_untrained(verification),
         *_missing(rows, expected),
