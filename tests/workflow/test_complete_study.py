@@ -105,8 +105,9 @@ def test_simulated_readers_answered_over_http_and_stand_beside_the_machine(smoke
     assert set(rows["parameter"]) == {"", "simulated-01", "simulated-02", "simulated-03"}
     drawn = pd.read_csv(smoke.results / "figures/readers-accuracy.csv")
     assert {"machine", "all readers", "simulated-01"} <= set(drawn["reader"])
-    for name in ("report.html", "report-shareable.html"):
-        assert "<strong>Simulated readers.</strong>" in (smoke.results / name).read_text()
+    pages = {name: (smoke.results / f"{name}.html").read_text() for name in ("report", "report-shareable")}
+    assert all("<strong>Simulated readers.</strong>" in page for page in pages.values())
+    assert ["Each simulated reader" in page for page in pages.values()] == [True, False], "people could be recognised"
 
 
 def test_reader_study_can_be_served_and_what_it_shows_holds_no_truth(smoke) -> None:
