@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from synthcohort.classify import training
 from synthcohort.classify.batches import batch_positions, mirror
 from synthcohort.classify.networks import build_network, load_classifier, save_classifier, to_input
 from synthcohort.classify.predict import predict, predictions_table
@@ -206,6 +207,23 @@ def test_training_learns_and_writes_the_best_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_used_where_it_is_native_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(training, "bfloat16_helps", lambda device: native)
+    store, rows = make_store(tmp_path / "store", 64), np.arange(64)
+    network = build_network("small", 1, FINDINGS, store.info.resolution, seed=1)
+    seen = []
+    network.register_forward_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu")) if network.training else None
+    )
+    settings = Classifier(network="small", kimg=0.05)
+    training.Training(network, (store, rows), (store, rows), settings, 0, torch.device("cpu"), flip=False).advance()
+    assert seen
+    assert set(seen) == {native}
+
+
 def test_labels_that_are_noise_end_at_chance(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", count=1400, learnable=False)
     network = run(store, tmp_path / "a")

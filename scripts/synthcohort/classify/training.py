@@ -16,6 +16,7 @@ from synthcohort.classify.joined import JoinedStore
 from synthcohort.classify.networks import Network, to_input
 from synthcohort.classify.predict import logits
 from synthcohort.core.config import Classifier
+from synthcohort.core.device import bfloat16_helps
 from synthcohort.core.store import ImageStore
 from synthcohort.measures.auroc import auroc
 
@@ -175,7 +176,7 @@ class Training:
             images = mirror(images, np.random.default_rng([self.seed, self.step]))
         inputs = to_input(images, self.device)
         labels = self.labels[positions].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16_helps(self.device)):
             outputs = self.network(inputs)
         loss = masked_loss(outputs, labels, self.weights)
         self.optimizer.zero_grad()

@@ -33,3 +33,10 @@ def prepare_device(name: DeviceName, threads: int) -> torch.device:
         return torch.device("cpu")
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda")
+
+
+def bfloat16_helps(device: torch.device) -> bool:
+    """Tell whether the device computes in bfloat16 natively; elsewhere it would be emulated, and slow."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()

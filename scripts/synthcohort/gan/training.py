@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from synthcohort.core.device import bfloat16_helps
 from synthcohort.core.errors import UserError
 from synthcohort.gan.augment import Augmentation
 from synthcohort.gan.data import TrainingImages, images_at_once, random_stream
@@ -288,10 +289,3 @@ class Training:
         self.players.discriminator.load_state_dict(state["discriminator"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-
-
-def bfloat16_helps(device: torch.device) -> bool:
-    """Tell whether the device computes in bfloat16 natively; elsewhere it would be emulated, and slow."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()
