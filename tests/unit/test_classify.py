@@ -214,10 +214,13 @@ def test_bfloat16_is_used_where_it_is_native_alone(
     monkeypatch.setattr(training, "bfloat16_helps", lambda device: native)
     store, rows = make_store(tmp_path / "store", 64), np.arange(64)
     network = build_network("small", 1, FINDINGS, store.info.resolution, seed=1)
-    seen = []
-    network.register_forward_hook(
-        lambda *_: seen.append(torch.is_autocast_enabled("cpu")) if network.training else None
-    )
+    seen: list[bool] = []
+
+    def note(module: torch.nn.Module, *_: object) -> None:
+        if module.training:  # what is evaluated is a copy, hook and all
+            seen.append(torch.is_autocast_enabled("cpu"))
+
+    network.register_forward_hook(note)
     settings = Classifier(network="small", kimg=0.05)
     training.Training(network, (store, rows), (store, rows), settings, 0, torch.device("cpu"), flip=False).advance()
     assert seen
