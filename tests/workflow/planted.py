@@ -95,5 +95,6 @@ def study_of(folder: str) -> dict:
         "axes": [{"axis": "resolution", "levels": [8], "families": ["r3-gan"]}],
         "generators": [{"family": "r3-gan", "kimg": {8: 0.5}}],
         "classifier": {"network": "small", "kimg": 1, "patience": 2},
+        "judge": {"network": "plain", "kimg": 1, "patience": 2},
         "statistics": {"bootstrap": 50, "confidence": 0.95, "minimum_positive_patients": 1},
     }

@@ -19,6 +19,7 @@ def test_from_a_real_ct_to_a_report(tmp_path: Path, workflow_type) -> None:
     config = yaml.safe_load((ROOT / "examples/real-ct.yaml").read_text())
     config["generators"] = [{"family": "r3-gan", "kimg": {16: 0.3}}]
     config["classifier"]["kimg"] = 0.5
+    config["judge"] = {"network": "plain", "kimg": 0.5, "patience": 2}
     config["axes"][0]["levels"] = [16]
     config["statistics"]["bootstrap"] = 50
     workflow = workflow_type(tmp_path, config)
