@@ -19,16 +19,16 @@ from synthcohort.measures.distances import COPY_ALARM
 HELD_OUT = 200
 
 
-@pytest.mark.parametrize(("count", "copies"), [(50, True), (1500, False)])
+@pytest.mark.parametrize(("count", "kimg", "copies"), [(50, 60, True), (1500, 24, False)])
 def test_a_training_on_few_images_raises_the_alarm(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, count: int, copies: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, count: int, kimg: int, copies: bool
 ) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(logging.getLogger("synthcohort"), "propagate", True)
     images = make_images(tmp_path / "store", draw_faces(count + HELD_OUT, 1))
     family = load_family("r3-gan")
     settings = resolve_settings(
-        family.presets, "tiny", 16, widths=(48, 24), batch=16, learning_rate=1.2e-3, penalty=0.03, kimg=60
+        family.presets, "tiny", 16, widths=(48, 24), batch=16, learning_rate=1.2e-3, penalty=0.03, kimg=kimg
     )
     material = Material(images.store, np.arange(count), np.arange(count, count + HELD_OUT))
     train_generator(material, family, settings, StopRule(patience=0), 0, tmp_path / "run", CPU)
