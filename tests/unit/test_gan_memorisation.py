@@ -21,7 +21,12 @@ HELD_OUT = 200
 
 @pytest.mark.parametrize(("count", "kimg", "copies"), [(50, 60, True), (1500, 24, False)])
 def test_a_training_on_few_images_raises_the_alarm(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, count: int, kimg: int, copies: bool
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    kimg: int,
+    copies: bool,
 ) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(logging.getLogger("synthcohort"), "propagate", True)
