@@ -244,6 +244,9 @@ def test_report_names_the_reader_study_and_others_with_answers(metrics: pd.DataF
     assert section is not None
     assert section.sentences[0].startswith("Reader study toy-2: 4 simulated readers told")
     assert section.sentences[-1].startswith("Reader study toy holds 41 answers about another selection")
+    for answers, simulated in ((96, [False, False]), (0, [True, False])):
+        rows = study_metrics("toy", "toy-2", {"toy": 41, "toy-2": answers}, "r0")
+        assert rows["simulated"].tolist() == simulated, "programs answer where nobody has"
 
 
 @pytest.mark.parametrize("answers", [1, 3, 10])

@@ -203,7 +203,7 @@ def test_no_file_that_shows_the_cohorts_is_on_the_page_to_share(smoke) -> None:
     assert digests(smoke.results / "report.html") & internal, "positive control: the internal page has some"
     assert any(drawn), "pictures within the internal drawings"
     assert digests(page, 1) <= file_digests(smoke.results / "figures")
-    assert len(digests(page)) > len(digests(page, 1)) > 0, "there are pictures within its drawings"
+    assert digests(page, 1)
     assert not digests(page) & internal.union(*drawn)
     text = page.read_text()
     assert 'class="banner"' not in text
@@ -228,10 +228,14 @@ def test_no_sample_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> Non
 
 def test_no_picture_on_the_page_to_share_is_nearly_a_patients_image(smoke) -> None:
     page = list(embedded((smoke.results / "report-shareable.html").read_text()))
+    # The page has sheets of samples; the drawing beside each holds the same samples one by one.
+    sheets = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in smoke.results.glob("figures/*.png")}
+    shown = [sheets[digest] for digest in digests(smoke.results / "report-shareable.html", 1) if digest in sheets]
+    page += [image for path in shown for image in embedded(path.with_suffix(".svg").read_text())]
     for cohort, size in (("head-phantom", 8), ("head-phantom", 16), ("chest-phantom", 16)):
         real = ImageStore(smoke.results / f"cohorts/{cohort}/store/{size:03d}").images[:, 0]
         pictures = at_size(page, size)
-        assert len(pictures)
+        assert len(pictures) > 100
         assert near_copies(pictures, real) == 0
         drawing = smoke.results / f"internal/figures/gallery-{cohort}-resolution-{size:03d}-r3-gan-r0.svg"
         assert near_copies(at_size(embedded(drawing.read_text()), size), real) > 0, "positive control"

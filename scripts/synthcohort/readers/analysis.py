@@ -126,9 +126,10 @@ def study_metrics(study: str, study_id: str, answered: Mapping[str, int], replic
     -------
     pandas.DataFrame
         Rows of metrics.parquet: ``reader_study`` and ``reader_study_unused``, ``parameter`` being the id and the value
-        its number of answers (of people).
+        its number of answers (of people). Without any, programs have answered, and the row is simulated.
     """
-    found = [_row("reader_study", answered.get(study_id, 0), answered.get(study_id, 0), parameter=study_id)]
+    people = answered.get(study_id, 0)
+    found = [_row("reader_study", people, people, parameter=study_id)]
     found += [
         _row("reader_study_unused", count, count, parameter=other)
         for other, count in answered.items()
@@ -136,7 +137,9 @@ def study_metrics(study: str, study_id: str, answered: Mapping[str, int], replic
     ]
     keys = dict.fromkeys(("cohort", "source", "level"), ALL) | dict.fromkeys(("experiment", "axis"), AXIS)
     keys |= {"study": study, "replicate": replicate, "finding": "", "role": "value", "features": ""}
-    return combine_metrics([pd.DataFrame(found).assign(simulated=False, **keys)])
+    rows = pd.DataFrame(found).assign(simulated=False, **keys)
+    rows.loc[0, "simulated"] = people == 0
+    return combine_metrics([rows])
 
 
 def _parts(first: pd.DataFrame) -> Iterator[Part]:
