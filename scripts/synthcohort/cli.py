@@ -137,6 +137,7 @@ def run_unlock(arguments: argparse.Namespace) -> None:
     """Unlock the working directory unless a Snakemake or one of its jobs still lives here."""
     if not any(Path(".snakemake/locks").glob("*")):
         return
+    _refuse_queued_jobs()
     here = Path.cwd()
     for process in psutil.process_iter(["pid", "cmdline"]):
         command = " ".join(process.info["cmdline"] or [])
@@ -151,7 +152,6 @@ def run_unlock(arguments: argparse.Namespace) -> None:
                 f"process {process.pid} (a Snakemake or one of its jobs) still works in this folder; "
                 "wait until it is done or end it, then run the same command again."
             )
-    _refuse_queued_jobs()
     # A run with --directory has its lock here, and the Snakefile elsewhere.
     snakefile = Path(__file__).resolve().parents[2] / "Snakefile"
     unlock = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--unlock"]

@@ -45,6 +45,11 @@ class ClusterWorkflow(Workflow):
             env={**ENVIRONMENT, "COLUMNS": "200"},
         )
 
+    def unlock(self) -> None:
+        """With the same configuration, as it asks the queue."""
+        done = unlock(self.folder, ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
@@ -126,7 +131,7 @@ def test_killed_snakemake(half_done: ClusterWorkflow, local: Workflow) -> None:
     run = ask("squeue", "--noheader", f"--jobs={number}", "--format=%j").strip()
     logs = "".join(path.read_text() for path in (half_done.folder / ".snakemake/log").glob("*.log"))
     assert f"SLURM run ID: {run}" in logs
-    refused = unlock(half_done.folder)
+    refused = unlock(half_done.folder, ENVIRONMENT)
     assert refused.returncode == 1
     command = f"scancel --name={run}"
     assert f"1 SLURM jobs of this folder still wait or run; end them with `{command}`" in refused.stderr

@@ -97,8 +97,7 @@ def wait_until(ready, process, seconds: float = 400) -> None:
         time.sleep(INTERVAL)
 
 
-def unlock(folder: Path) -> subprocess.CompletedProcess:
+def unlock(folder: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess:
     """`synthcohort unlock` in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=folder, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "synthcohort.cli", "unlock"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
