@@ -24,6 +24,7 @@ NOT_COMPARED = {
     "report.html",  # the cost of the study in hours
     "report-shareable.html",  # the same
     "provenance.json",  # the digests of these two pages
+    "crate.zip",  # holds all three
 }
 
 
@@ -44,3 +45,23 @@ def smaller_tiny() -> dict:
     config["judge"] = {"network": "plain", "kimg": 0.5, "patience": 2}
     config["generators"][0]["kimg"] = {8: 3.0}  # long enough to be cut
     return config
+
+
+def complete_tiny() -> dict:
+    """`smaller_tiny` with a family that grows, readers and a release: with `COMPLETE`, every rule has a job."""
+    config = smaller_tiny()
+    config["axes"][0]["families"] = ["r3-gan", "prog-gan"]
+    config["generators"].append({"family": "prog-gan", "kimg": {8: 0.5}})
+    config["readers"] = {"count": 2, "images": 2, "repeated": 0, "side": 64, "simulate": True}
+    config["release"] = {
+        "cohort": "head-phantom",
+        "experiment": "resolution-008",
+        "source": "r3-gan",
+        "license": "CC-BY-4.0",
+        "creator": "Test clinic",
+        "override": "A test of faults decided so: no person is in this cohort.",
+    }
+    return config
+
+
+COMPLETE = ("all", "release", "crate")
