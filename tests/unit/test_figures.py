@@ -167,6 +167,14 @@ def test_finding_figure_orders_by_real_and_marks_what_is_not_averaged(metrics: p
     assert drawn["value"].tolist() == table["value"].tolist()
 
 
+def test_rows_over_all_cohorts_have_no_panel(metrics: pd.DataFrame, tmp_path: Path) -> None:
+    """Those of readers are of a level and of all cohorts together."""
+    pooled = metrics[metrics["experiment"] == "resolution-032"].head(1).assign(cohort="all", metric="reader_accuracy")
+    draw_finding_figure(pd.concat([metrics, pooled]), "resolution-032", tmp_path / "findings")
+    titles = re.findall(r"<!-- (all|[a-z]+-phantom) -->", (tmp_path / "findings.svg").read_text())
+    assert titles == ["chest-phantom", "head-phantom"]
+
+
 def test_finding_without_auroc_is_left_out(metrics: pd.DataFrame, tmp_path: Path) -> None:
     single = metrics.copy()
     single.loc[single["finding"] == "edema", ["value", "ci_low", "ci_high"]] = np.nan

@@ -101,7 +101,8 @@ def draw_finding_figure(
         When the metrics hold nothing for the experiment.
     """
     table = finding_table(metrics, experiment, averaged or {})
-    cohorts = sorted(set(metrics.loc[metrics["experiment"] == experiment, "cohort"]))
+    measured = metrics[(metrics["experiment"] == experiment) & (metrics["metric"] == "auroc")]
+    cohorts = sorted(set(measured["cohort"]))  # other rows pool cohorts, as those of readers do
     sources = ordered_sources(table["source"])
     tallest = max([1, *table.groupby("cohort")["finding"].nunique()])
     height = 18 * MM + tallest * (len(sources) * BAR + 2.2 * MM)
