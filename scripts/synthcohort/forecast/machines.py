@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from synthcohort.core.errors import UserError
 
-REFERENCE = "two cores of an Intel Xeon (AVX-512, no GPU)"
+REFERENCE = "two cores of an AMD Zen 4 (AVX-512 with bfloat16, no GPU)"
 UTILISATION = 0.2
 """Share of a card's peak that training is assumed to reach."""
 STEP_SECONDS = 0.03

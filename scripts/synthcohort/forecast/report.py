@@ -157,7 +157,7 @@ def _limits(found: Forecast) -> list[str]:
 
 def _basis(machine: Machine) -> list[str]:
     lines = [
-        f"measured: calibrated with the default study's cost on {REFERENCE}, with small tests beside it",
+        f"measured: calibrated with the default study's cost on {REFERENCE}",
         "scaled: the same, for larger images or more of them, by what grows with them: half to twice",
         "never measured: by the networks' floating-point operations: a third to three times",
     ]
