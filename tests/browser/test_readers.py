@@ -304,6 +304,7 @@ def test_session_goes_on_after_reload_and_on_another_device(open_page: Callable[
     skip_practice(page)
     say(page, "Synthetic", 5)
     expect(page).to_have_title(f"Image 2 of {IMAGES} · Real or synthetic?")
+    ready(page)
     page.get_by_role("radio", name="Real").check(force=True)
     page.reload()
     ready(page)
