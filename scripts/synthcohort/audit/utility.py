@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synthcohort.audit.vocabulary import POOLED, UNFLIPPED
 from synthcohort.core.config import Statistics
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
@@ -33,13 +34,9 @@ METRIC_TYPES = dict.fromkeys(METRIC_KEYS, "str") | {
     "value": "float64", "ci_low": "float64", "ci_high": "float64", "n": "int64", "simulated": "bool",
 }  # fmt: skip
 REAL = "real"
-POOLED = "all"
-"""Name of the replicate that stands for all of them."""
 DELONG = "delong"
 """Parameter of the rows whose interval is DeLong's; it is empty in those whose interval is the bootstrap's."""
 CHANCE = 0.5
-UNFLIPPED = "unflipped"
-"""Parameter of the rows that hold AUROCs as they are, where the others are flipped: only these can reach chance."""
 
 Row = dict[str, Any]
 Interval = tuple[float, float]

@@ -8,3 +8,7 @@ GROUPS = ("training", "held_out", "all_training")
 """Real images among which neighbours are sought."""
 SPACES = ("judge", "pixels")
 """What neighbours' distances are measured in."""
+POOLED = "all"
+"""Name of the replicate that stands for all of them."""
+UNFLIPPED = "unflipped"
+"""Parameter of the rows that hold AUROCs as they are, where the others are flipped: only these can reach chance."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from synthcohort.audit.utility import POOLED, UNFLIPPED
+from synthcohort.audit.vocabulary import POOLED, UNFLIPPED
 from synthcohort.core.errors import UserError
 from synthcohort.figures.style import CHANCE, ordered_sources
 
@@ -39,8 +39,10 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
     if findings is not None:
         rows = rows[rows["finding"].isin(findings)]
     pooled = _pool(rows[rows["parameter"] == ""])
-    unflipped = _pool(rows[rows["parameter"] == UNFLIPPED])["ci_low"]
-    pooled["lowest"] = unflipped.reindex(pooled.index).fillna(pooled["ci_low"])
+    unflipped = rows[rows["parameter"] == UNFLIPPED]
+    pooled["lowest"] = pooled["ci_low"]
+    if len(unflipped):
+        pooled["lowest"] = _pool(unflipped)["ci_low"].reindex(pooled.index).fillna(pooled["ci_low"])
     pooled = pooled.reset_index()
     pooled["position"] = pooled["level"].astype(int)
     return pooled
