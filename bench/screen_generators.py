@@ -43,6 +43,7 @@ from synthcohort.gan.registry import load_family
 from synthcohort.gan.sampler import sample_to_store, wanted_labels
 from synthcohort.gan.trainer import Material, train_generator
 from synthcohort.measures.auroc import auroc
+from synthcohort.measures.bootstrap import retention
 from synthcohort.measures.manifold import manifold_measures
 
 CPU = torch.device("cpu")
@@ -114,6 +115,7 @@ class Experiment:
         averaged = finding_list(table.loc[name, "averaged"])
         self.findings = [self.store.info.finding_names.index(finding) for finding in averaged]
         self.seed = derive_seed(config.seed, "classifier", cohort, name, replicate="r0")
+        self.auroc_real = self.test_auroc(self.guide)
 
     def mean_auroc(self, scores: Any, labels: Any) -> float:
         """Average over the experiment's findings."""
@@ -177,7 +179,7 @@ def measure(experiment: Experiment, folder: Path, seed: int) -> dict[str, Any]:
         *parts, experiment.config.classifier, experiment.seed, folder / "classifier", CPU,
         experiment.cohort.horizontal_flip, "",
     )  # fmt: skip
-    found, real = experiment.test_auroc(network), experiment.test_auroc(experiment.guide)
+    found = experiment.test_auroc(network)
     rows = thin_rows(experiment.rows["train"], seed)
     made = parts[0][0]
     judged = judge_rows(experiment.judge, made, thin_rows(made.all_rows, seed))
@@ -186,8 +188,8 @@ def measure(experiment: Experiment, folder: Path, seed: int) -> dict[str, Any]:
     guided = experiment.mean_auroc(predict(experiment.guide, *parts[0]), made.labels)
     measured = {
         "auroc": found,
-        "auroc_real": real,
-        "retention": (found - 0.5) / (real - 0.5),
+        "auroc_real": experiment.auroc_real,
+        "retention": float(retention(found, experiment.auroc_real)),
         "guide_label_auroc": guided,
         "judge_label_auroc": experiment.mean_auroc(judged.scores, judged.labels),
         **manifold_measures(features, judged.features[:same]),

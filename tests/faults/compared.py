@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import yaml
-from workflows import ROOT
+from workflows import ROOT, release_of
 
 from synthcohort.core.atomic import file_digest
 
@@ -53,14 +53,8 @@ def complete_tiny() -> dict:
     config["axes"][0]["families"] = ["r3-gan", "prog-gan"]
     config["generators"].append({"family": "prog-gan", "kimg": {8: 0.5}})
     config["readers"] = {"count": 2, "images": 2, "repeated": 0, "side": 64, "simulate": True}
-    config["release"] = {
-        "cohort": "head-phantom",
-        "experiment": "resolution-008",
-        "source": "r3-gan",
-        "license": "CC-BY-4.0",
-        "creator": "Test clinic",
-        "override": "A test of faults decided so: no person is in this cohort.",
-    }
+    reason = "A test of faults decided so: no person is in this cohort."
+    config["release"] = release_of("head-phantom", "resolution-008", override=reason)
     return config
 
 

@@ -62,14 +62,15 @@ def test_every_rule_is_killed_once(whole: Workflow, tmp_path: Path) -> None:
     killed: set[str] = set()
     for latest in (1.0, 0.5, 0.25):
         left = rules - killed
-        if left:
-            again = ["--forcerun", *sorted(left)] if killed else []
-            process = cut.start("--retries", "1", *COMPLETE, *again)
-            watcher = Watcher({rule: latest * moments[rule] for rule in left})
-            with watcher.watching(process.pid):
-                output, _ = process.communicate(timeout=1200)
-            assert process.returncode == 0, output[-6000:]
-            killed |= watcher.killed
+        if not left:
+            break
+        again = ["--forcerun", *sorted(left)] if killed else []
+        process = cut.start("--retries", "1", *COMPLETE, *again)
+        watcher = Watcher({rule: latest * moments[rule] for rule in left})
+        with watcher.watching(process.pid):
+            output, _ = process.communicate(timeout=1200)
+        assert process.returncode == 0, output[-6000:]
+        killed |= watcher.killed
     assert killed == rules
     assert digests(cut.folder) == digests(whole.folder)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from shown import at_size, embedded, near_copies
+from workflows import release_of
 
 from synthcohort.audit.privacy_vocabulary import CAUGHT, CHANCE_MARGIN
 from synthcohort.core.store import ImageStore
@@ -262,10 +263,7 @@ def test_snakemakes_own_report_has_captions_and_no_picture_of_a_patient(smoke) -
 
 def test_a_failed_gate_builds_no_bundle_and_an_override_stands_in_it(smoke, monkeypatch) -> None:
     changed = copy.deepcopy(smoke.config)
-    changed["release"] = {
-        "cohort": "chest-phantom", "experiment": "resolution-016", "source": "r3-gan", "license": "CC-BY-4.0",
-        "creator": "Test clinic",
-    }  # fmt: skip
+    changed["release"] = release_of("chest-phantom", "resolution-016")
     monkeypatch.setattr(smoke, "config", changed)
     refused = smoke.run("release", expect=1)
     assert "chest-phantom resolution-016 r3-gan r0 may not leave, and no bundle was built" in refused

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from planted import study_of, write_cohort
 from rocrate.rocrate import ROCrate
+from workflows import release_of
 
 from synthcohort.core.errors import UserError
 from synthcohort.provenance.verify import verify
@@ -74,14 +75,8 @@ def own(tmp_path_factory: pytest.TempPathFactory, workflow_type):
     workflow.config["generators"][0]["kimg"] = {16: 0.5}
     workflow.config["privacy"] = {"canaries": 3}
     workflow.config["readers"] = {"count": 3, "images": 2, "repeated": 0, "side": 64, "simulate": True}
-    workflow.config["release"] = {
-        "cohort": "own",
-        "experiment": "resolution-016",
-        "source": "r3-gan",
-        "license": "CC-BY-4.0",
-        "creator": "Test clinic",
-        "override": "A test of what leaks decided so: no person is in this cohort.",
-    }
+    reason = "A test of what leaks decided so: no person is in this cohort."
+    workflow.config["release"] = release_of("own", "resolution-016", override=reason)
     workflow.output = workflow.run() + workflow.run("release") + workflow.run("crate")
     return workflow
 

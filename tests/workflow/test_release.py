@@ -1,15 +1,10 @@
 """The release rule in dry runs: what it needs, and what is said where the config does not fit."""
 
 import pytest
+from workflows import release_of
 
 pytestmark = pytest.mark.workflow
-RELEASE = {
-    "cohort": "head-phantom",
-    "experiment": "resolution-008",
-    "source": "r3-gan",
-    "license": "CC-BY-4.0",
-    "creator": "Test clinic",
-}
+RELEASE = release_of("head-phantom", "resolution-008")
 
 
 def test_a_release_needs_the_run_and_the_metrics_and_is_not_part_of_all(tiny) -> None:

@@ -67,6 +67,12 @@ class Workflow:
         subprocess.run([sys.executable, "-m", "synthcohort.cli", "unlock"], cwd=self.folder, check=True)
 
 
+def release_of(cohort: str, experiment: str, **more: str) -> dict[str, str]:
+    """Config of a release of r3-gan's samples."""
+    terms = {"source": "r3-gan", "license": "CC-BY-4.0", "creator": "Test clinic"}
+    return {"cohort": cohort, "experiment": experiment, **terms, **more}
+
+
 def sentence(output: str) -> str:
     """The last error that was said; asserts that no traceback surrounds it."""
     assert "Traceback" not in output, output[-4000:]
