@@ -53,7 +53,7 @@ def plain(header: Header) -> str:
 def check(data: bytes, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ours = found(data, path)
     with monkeypatch.context() as patch:
-        patch.setattr(read, "_wanted_elements", lambda data, implicit: (b"", 0))
+        patch.setattr(read, "_scan", lambda data, position, *others: ([], position))
         assert ours == found(data, path)
     return ours
 
@@ -105,6 +105,6 @@ def test_damaged_files(implicit: bool, kind: str, tmp_path: Path, monkeypatch: p
 def test_most_elements_are_passed_over_at_once(tmp_path: Path) -> None:
     whole = crowded(ct(), False, tmp_path / "defined")
     start = whole.index(b"\x08\x00\x08\x00CS")
-    wanted, length = read._wanted_elements(whole[start:], False)
-    assert start + length == len(whole) - 32 * 32 * 2 - 12  # up to the pixels
-    assert len(wanted) < 600
+    wanted, end = read._scan(whole, start, False, read._WANTED, read._PIXELS)
+    assert end == len(whole) - 32 * 32 * 2 - 12  # up to the pixels
+    assert sum(element.length for element in wanted) < 600

@@ -13,7 +13,7 @@ from synthcohort.dicom.decode import decode
 from synthcohort.dicom.preprocess import render_file
 from synthcohort.dicom.read import quiet_pydicom, read_image
 from synthcohort.dicom.render import Renderer
-from synthcohort.dicom.resize import shrink, square_map
+from synthcohort.dicom.resize import SquareMap, shrink, square_map
 
 LIMIT = 10**6
 
@@ -117,6 +117,28 @@ def test_slope_and_sign_do_not_change_hounsfield_units(tmp_path):
     signed.PixelData = values.astype("<i2").tobytes()
     for dataset in (halved, signed):
         assert np.array_equal(render(save(dataset, tmp_path / "other.dcm")).images[16], plain[16])
+
+
+@pytest.mark.parametrize("window", [(40, 80), (1000, 60000), (40.5, 80), (-500, 3000)])
+@pytest.mark.parametrize("shape", [(64, 64), (48, 48), (32, 64), (50, 50)])
+def test_clipping_integers_gives_the_bytes_of_clipping_floats(tmp_path, monkeypatch, window, shape):
+    values = ct_values(*shape)
+    values[:4] = 3071
+    taken = ct_image(tmp_path, values, windows=[window])[16]
+    monkeypatch.setattr(SquareMap, "fits", lambda *_: False)
+    assert np.array_equal(ct_image(tmp_path, values, windows=[window])[16], taken)
+
+
+def test_sums_of_integers_must_fit_their_type():
+    mapping = square_map(64, 64, (1.0, 1.0), 16)
+    assert mapping.fits(0, 16383, np.dtype("<u2"))
+    assert not mapping.fits(0, 16384, np.dtype("<u2"))
+    assert not mapping.fits(-1, 10, np.dtype("<u2"))
+    assert mapping.fits(-8192, 8191, np.dtype("<i2"))
+    assert not mapping.fits(-8193, 8191, np.dtype("<i2"))
+    assert not mapping.fits(0, 10.5, np.dtype("<i2"))
+    assert not mapping.fits(0, np.inf, np.dtype("<i2"))
+    assert not square_map(50, 50, (1.0, 1.0), 16).fits(0, 10, np.dtype("<i2"))
 
 
 @pytest.mark.parametrize(("stored", "padding"), [(3000, 3000), (0, 0), (63536, -2000)])

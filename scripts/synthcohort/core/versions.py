@@ -6,7 +6,7 @@ carries its stage's integer as a param.
 
 DRAW = 1
 INDEX = 1
-PREPROCESS = 2
+PREPROCESS = 3
 SPLIT = 1
 EXPERIMENTS = 1
 CLASSIFIER = 2

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from synthcohort.dicom.reasons import Reason, UnfitError
@@ -76,6 +76,9 @@ _KEYWORDS = (
 )
 # fmt: on
 _PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
+_CODED_TEXT = frozenset({"LO", "SH"})
+"""In the file's character set, which agrees with ASCII up to an escape sequence (PS3.5 6.1.2.5)."""
+_ESCAPE = b"\x1b"
 _PLAIN_INTEGERS = frozenset({"US", "SS"})
 TAGS: dict[int, str] = {tag_for_keyword(keyword) or 0: keyword for keyword in _KEYWORDS}
 """Every attribute that is read; reading nothing else is what makes an index of a million files affordable."""
@@ -149,10 +152,10 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
         When a lookup table cannot be used.
     """
     values: dict[str, Any] = dict.fromkeys(_KEYWORDS)
-    for tag in list(dataset.keys()):
-        keyword = TAGS.get(int(tag))
+    for element in list(dataset.values()):
+        keyword = TAGS.get(int(element.tag))
         if keyword:
-            values[keyword] = _value(dataset, tag)
+            values[keyword] = _value(dataset, element)
     signed = _integer(values["PixelRepresentation"], absent=-1)
     return Header(
         transfer_syntax=transfer_syntax,
@@ -191,24 +194,23 @@ def parse_header(dataset: Dataset, transfer_syntax: str) -> Header:
     )
 
 
-def _value(dataset: Dataset, tag: BaseTag) -> Any:
+def _value(dataset: Dataset, element: DataElement | RawDataElement) -> Any:
     """One attribute's value; plain ones without pydicom's conversion, which would cost more than reading the file."""
-    element = dataset.get_item(tag)
-    if element is None:
-        return None
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-        if element.VR in _PLAIN_TEXT:
-            values = element.value.decode("ascii", "replace").rstrip(" \0").split("\\")
+        content = element.value
+        if element.VR in _PLAIN_TEXT or (element.VR in _CODED_TEXT and content.isascii() and _ESCAPE not in content):
+            values = content.decode("ascii", "replace").rstrip(" \0").split("\\")
             return values if len(values) > 1 else values[0]
-        if element.VR in _PLAIN_INTEGERS and len(element.value) == 2:
+        if element.VR in _PLAIN_INTEGERS and len(content) == 2:
             order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
-            return int.from_bytes(element.value, order, signed=element.VR == "SS")
-    return dataset[tag].value
+            return int.from_bytes(content, order, signed=element.VR == "SS")
+    return dataset[element.tag].value
 
 
 def text_values(dataset: Dataset, tag: BaseTag) -> list[str]:
     """One attribute's values as text, without the padding at their ends; one empty text when absent."""
-    return [_text(value) for value in _several(_value(dataset, tag))] or [""]
+    element = dataset.get_item(tag)
+    return [_text(value) for value in _several(None if element is None else _value(dataset, element))] or [""]
 
 
 def view_of(position: str) -> str:

@@ -17,7 +17,6 @@ from synthcohort.dicom.header import PICTURES, Header
 from synthcohort.dicom.reasons import Reason, UnfitError
 
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-MAGIC_BYTES = 8
 GREY_TOLERANCE = 3
 """Levels of 255 by which the channels of a grey image may differ after lossy compression."""
 OPAQUE = 255

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
@@ -30,20 +30,21 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from synthcohort.dicom.header import MEDIA_DIRECTORY, TAGS, Header, parse_header, text_values
-from synthcohort.dicom.picture import MAGIC_BYTES, is_picture, picture_header
+from synthcohort.dicom.picture import is_picture, picture_header
 from synthcohort.dicom.reasons import Reason, UnfitError
 
 PIXEL_DATA = Tag(0x7FE0, 0x0010)
 _PREAMBLE, _PREFIX = 128, b"DICM"
 _META_GROUP = 0x0002
 _MEDIA_CLASS, _TRANSFER_SYNTAX = Tag(_META_GROUP, 0x0002), Tag(_META_GROUP, 0x0010)
+_META_WANTED, _BEHIND_META = frozenset({int(_MEDIA_CLASS), int(_TRANSFER_SYNTAX)}), (_META_GROUP + 1) << 16
 _CHARACTER_SET = Tag(0x0008, 0x0005)
 _HEADER_TAGS: list[BaseTag | int] = [*TAGS]  # plain integers: pydicom's tags compare slowly
 _PIXELS = int(PIXEL_DATA)
 _ALL_TAGS: list[BaseTag | int] = [*_HEADER_TAGS, _PIXELS]
 _WANTED = frozenset({*TAGS, int(_CHARACTER_SET)})
-_SHORT = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)  # PS3.5 7.1.2: 16 bits of length
-_LONG = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+_SHORT = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}  # PS3.5 7.1.2: 16 bits of length
+_LONG = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _EXPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L")
 _HEAD = 1 << 16  # bytes of a file that hold most headers
@@ -96,11 +97,11 @@ def read_header(path: str | Path, maximum_pixels: int) -> Header:
     """
     try:
         with open(path, "rb") as file:
-            if is_picture(file.read(MAGIC_BYTES)):
+            head = file.read(_HEAD)
+            if is_picture(head):
                 file.seek(0)
                 return picture_header(file)
-            file.seek(0)
-            return _read(file, maximum_pixels)[1]
+            return _read(file, head, maximum_pixels)[1]
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error
 
@@ -119,86 +120,97 @@ def read_image(data: bytes, maximum_pixels: int) -> tuple[Dataset, Header]:
     UnfitError
         As for `read_header`.
     """
-    return _read(io.BytesIO(data), maximum_pixels, data)
+    return _read(io.BytesIO(data), data, maximum_pixels, whole=True)
 
 
-def _read(file: BinaryIO, maximum_pixels: int, data: bytes | None = None) -> tuple[Dataset, Header]:
-    """Read a header, and the pixel data where `data`, the bytes behind `file`, is given."""
+def _read(file: BinaryIO, head: bytes, maximum_pixels: int, whole: bool = False) -> tuple[Dataset, Header]:
+    """Read a header; where `head`, the beginning of `file`, is the whole of it, the pixel data too."""
     try:
-        if file.read(_PREAMBLE + len(_PREFIX))[_PREAMBLE:] != _PREFIX:
+        if head[_PREAMBLE : _PREAMBLE + len(_PREFIX)] != _PREFIX:
             raise UnfitError(Reason.NOT_DICOM)
-        meta = Dataset({element.tag: element for element in data_element_generator(file, False, True, _behind_meta)})
-        if text_values(meta, _MEDIA_CLASS)[0] == MEDIA_DIRECTORY:
+        found, start = _scan(head, _PREAMBLE + len(_PREFIX), False, _META_WANTED, _BEHIND_META)
+        file.seek(start)
+        found += data_element_generator(file, False, True, _behind_meta)
+        meta = {element.tag: element for element in found}
+        if _plain_text(meta.get(_MEDIA_CLASS)) == MEDIA_DIRECTORY:
             raise UnfitError(Reason.DICOMDIR)
-        transfer_syntax = text_values(meta, _TRANSFER_SYNTAX)[0]
+        transfer_syntax = _plain_text(meta.get(_TRANSFER_SYNTAX))
+        start = file.tell()
         if transfer_syntax == DeflatedExplicitVRLittleEndian:
-            inflated = _inflate(file.read(), _byte_limit(maximum_pixels))
-            file, data = io.BytesIO(inflated), None if data is None else inflated
-        dataset = _read_dataset(file, transfer_syntax, data)
+            head, start = _inflate(file.read(), _byte_limit(maximum_pixels)), 0
+            file = io.BytesIO(head)
+        dataset = _read_dataset(file, head, start, transfer_syntax, whole)
         return dataset, parse_header(dataset, transfer_syntax)
     except (MemoryError, UnfitError):
         raise
     except OSError as error:
         raise UnfitError(Reason.CANNOT_OPEN) from error
     except EOFError as error:  # a value of undefined length without its end: compressed pixels, or a sequence
-        raise UnfitError(Reason.DAMAGED if data is None else Reason.CUT_OFF) from error
+        raise UnfitError(Reason.CUT_OFF if whole else Reason.DAMAGED) from error
     except Exception as error:  # a hostile or broken file may raise anything
         raise UnfitError(Reason.DAMAGED) from error
 
 
-def _read_dataset(file: BinaryIO, transfer_syntax: str, data: bytes | None) -> Dataset:
+def _read_dataset(file: BinaryIO, head: bytes, start: int, transfer_syntax: str, whole: bool) -> Dataset:
     implicit, little = transfer_syntax == ImplicitVRLittleEndian, transfer_syntax != ExplicitVRBigEndian
-    start = file.tell()
     found: list[RawDataElement | DataElement] = []
     if little:
-        head = file.read(_HEAD) if data is None else memoryview(data)[start:]
-        wanted, length = _wanted_elements(head, implicit)
-        found += data_element_generator(io.BytesIO(wanted), implicit, little)
-        file.seek(start + length)
-    if data is None:
+        found, start = _scan(head, start, implicit, _WANTED, _PIXELS)
+    file.seek(start)
+    if not whole:
         found += data_element_generator(file, implicit, little, _at_pixels, specific_tags=_HEADER_TAGS)
     else:
         deferred = _DEFERRED if transfer_syntax in _DEFERRABLE else None
         found += data_element_generator(file, implicit, little, defer_size=deferred, specific_tags=_ALL_TAGS)
     elements = {element.tag: element for element in found}
     pixels = elements.get(PIXEL_DATA)
-    if data is not None and isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length:
+    if whole and isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length:
         # Native pixels are looked at where they lie: a copy of each file would cost as much as reading it.
-        value: Any = memoryview(data)[pixels.value_tell : pixels.value_tell + pixels.length]
+        value: Any = memoryview(head)[pixels.value_tell : pixels.value_tell + pixels.length]
         elements[PIXEL_DATA] = pixels._replace(value=value)
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, little, convert_encodings(text_values(dataset, _CHARACTER_SET)))
     return dataset
 
 
-def _wanted_elements(data: bytes | memoryview, implicit: bool) -> tuple[bytes, int]:
-    """Pick the wanted elements from the beginning of a data set: pydicom takes five times as long to pass over others.
+def _scan(
+    data: bytes, position: int, implicit: bool, wanted: frozenset[int], behind: int
+) -> tuple[list[RawDataElement | DataElement], int]:
+    """Pick the wanted elements from plain little-endian ones: pydicom takes five times as long to pass over others.
 
     Returns
     -------
-    elements : bytes
-        As they stand in `data`.
-    length : int
-        How far that went: up to the pixels, the end, or the first element that is out of the ordinary, for pydicom.
+    elements : list of pydicom.dataelem.RawDataElement
+        As pydicom would give them.
+    position : int
+        How far that went: up to tag `behind`, the end, or the first element that is out of the ordinary, for pydicom.
     """
-    kept, position, end = [], 0, len(data)
+    kept: list[RawDataElement | DataElement] = []
+    end, name = len(data), None
     while position + 12 <= end:
         group, element, vr, length = _EXPLICIT.unpack_from(data, position)
         value = position + 8
         if implicit:
             (length,) = _LENGTH.unpack_from(data, position + 4)
-        elif vr in _LONG:
+        elif not (name := _SHORT.get(vr)):
+            if not (name := _LONG.get(vr)):
+                break
             (length,) = _LENGTH.unpack_from(data, value)
             value += 4
-        elif vr not in _SHORT:
-            break
         tag = group << 16 | element
-        if tag >= _PIXELS or length == _UNDEFINED_LENGTH or value + length > end:
+        if tag >= behind or length == _UNDEFINED_LENGTH or value + length > end:
             break
-        if tag in _WANTED:
-            kept.append(data[position : value + length])
+        if tag in wanted:
+            content: Any = data[value : value + length] if length else empty_value_for_VR(name, raw=True)
+            kept.append(RawDataElement(BaseTag(tag), name, length, content, value, implicit, True))
         position = value + length
-    return b"".join(kept), position
+    return kept, position
+
+
+def _plain_text(element: RawDataElement | DataElement | None) -> str:
+    """Take a value of the file's meta information as text (PS3.10 7.1), without the padding at its end."""
+    value = None if element is None else element.value
+    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")).strip(" \0")
 
 
 def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -12,7 +12,7 @@ from synthcohort.core.cohort_config import Ingest
 from synthcohort.dicom.decode import Stored
 from synthcohort.dicom.header import Header, Lut
 from synthcohort.dicom.reasons import Reason, UnfitError
-from synthcohort.dicom.resize import Plane, shrink, square_map
+from synthcohort.dicom.resize import Plane, SquareMap, shrink, square_map
 
 Mask = NDArray[np.bool_]
 AIR = -1024.0
@@ -177,19 +177,29 @@ class Renderer:
 
     def _render_ct(self, stored: Stored, padding: Mask | None, header: Header) -> Rendering:
         slope, intercept = _rescale(header)
-        planes, mapping = [], square_map(*stored.shape, header.spacing, self.resolutions[-1])
-        for low, high in self.windows:
+        side = self.resolutions[-1]
+        planes, mapping = (
+            np.empty((self.channels, side, side), np.float32),
+            square_map(*stored.shape, header.spacing, side),
+        )
+        for plane, (low, high) in zip(planes, self.windows, strict=True):
             # Rescaling commutes with averaging: only the clip to window and physical range needs every pixel.
             limits = (low, high) if header.synthetic else (max(low, AIR), min(high, HIGHEST))
             darkest, brightest = ((limit - intercept) / slope for limit in limits)
-            ends = np.float32(min(darkest, brightest)), np.float32(max(darkest, brightest))
-            np.clip(stored, *ends, out=self._buffer, dtype=np.float32, casting="unsafe")
+            clipped = self._clip(stored, min(darkest, brightest), max(darkest, brightest), mapping)
             if padding is not None:
-                self._buffer[padding] = darkest
-            units = mapping(self._buffer, fill=darkest) * np.float32(slope) + np.float32(intercept - low)
-            planes.append(units / np.float32(high - low))
+                clipped[padding] = darkest
+            units = mapping(clipped, fill=darkest) * np.float32(slope) + np.float32(intercept - low)
+            np.divide(units, np.float32(high - low), out=plane)
         low, high = self.windows[0]
-        return Rendering(self._finish(np.stack(planes), mapping.inside), "fixed", low, high)
+        return Rendering(self._finish(planes, mapping.inside), "fixed", low, high)
+
+    def _clip(self, stored: Stored, low: float, high: float, mapping: SquareMap) -> NDArray[Any]:
+        """Clip as integers where that changes nothing, which takes a quarter of the time."""
+        if mapping.fits(low, high, stored.dtype):
+            integers = self._buffer.ravel().view(stored.dtype)[: stored.size].reshape(stored.shape)
+            return np.clip(stored, int(low), int(high), out=integers)
+        return np.clip(stored, np.float32(low), np.float32(high), out=self._buffer, dtype=np.float32, casting="unsafe")
 
     def _render_radiograph(self, stored: Stored, padding: Mask | None, header: Header) -> Rendering:
         self._to_modality_units(stored, header)
@@ -300,4 +310,5 @@ def _look_up(lut: Lut, values: NDArray[Any]) -> Plane:
 
 
 def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(values * WHITE).clip(0, WHITE).astype(np.uint8)
+    grey = values * np.float32(WHITE)
+    return np.clip(np.rint(grey, out=grey), 0, WHITE, out=grey).astype(np.uint8)
