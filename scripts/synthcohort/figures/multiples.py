@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from synthcohort.figures.numbers import AXIS_LABELS, POOLED, level_text, with_replicates
+from synthcohort.figures.numbers import AXIS_LABELS, KEYS, POOLED, level_text, pool
 from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources, save_figure
 
 NOT_MEASURED = "Not measured: no experiment of this axis has enough images."
@@ -60,7 +60,7 @@ class Multiples(NamedTuple):
 
 
 def panel_rows(rows: pd.DataFrame, metric: str, role: str, finding: str = "") -> pd.DataFrame:
-    """Pool replicates of one metric's rows, all of one kind, as a role that panels draw.
+    """Take rows of metrics.parquet as a role that panels draw.
 
     Parameters
     ----------
@@ -73,19 +73,18 @@ def panel_rows(rows: pd.DataFrame, metric: str, role: str, finding: str = "") ->
     finding : str
         The finding that the rows are of.
     """
-    named = rows.groupby("experiment")["parameter"].first()
-    pooled = with_replicates(rows.assign(metric=metric, role="value", parameter=""), metric, [finding])
-    if role != "value":
-        pooled = pooled[pooled["replicate"] == POOLED]
-    return pooled.assign(role=role, parameter=pooled["experiment"].map(named))
+    return rows[rows["finding"] == finding].assign(metric=metric, role=role)
 
 
 def order_rows(parts: Iterable[pd.DataFrame], panels: Mapping[str, Panel]) -> pd.DataFrame:
-    """Put the rows of all panels together, in the order of cohorts, panels and levels."""
-    found = list(parts)
-    table = pd.concat([part for part in found if len(part)] or found)
-    rank = {name: number for number, name in enumerate(panels)}
-    table["rank"] = table["metric"].map(rank)
+    """Pool the replicates of what `panel_rows` gave, in the order of cohorts, panels and levels."""
+    rows, keys = pd.concat(parts), [*KEYS, "role", "parameter"]
+    pooled = pool(rows, keys).assign(replicate=POOLED)
+    several = set(pooled.loc[pooled["replicates"] > 1, "metric"])
+    single = rows[rows["metric"].isin(several) & (rows["role"] == "value") & (rows["replicate"] != POOLED)]
+    each = pool(single, [*keys, "replicate"]).assign(ci_low=np.nan, ci_high=np.nan)
+    table = pd.concat([pooled, each]) if len(each) else pooled
+    table["rank"] = table["metric"].map({name: number for number, name in enumerate(panels)})
     return table.sort_values(
         ["cohort", "rank", "position", "role", "parameter", "source", "replicate"], ignore_index=True
     )
@@ -146,24 +145,24 @@ def _draw_panel(
     many = len(levels) >= MANY
     step = 2 * REACH / max(1, len(families))
     step = step if many else min(DODGE, step)
-    for place, level in enumerate(levels):
-        for mark in rows[rows["position"] == level].to_dict("records"):
-            own = mark["source"] in families
-            shift = step * (families.index(mark["source"]) - (len(families) - 1) / 2) if own else 0.0
-            if mark["role"] == "value":
-                style = look(mark["source"])
-                if mark["replicate"] != POOLED:
-                    panel.plot(place + shift, mark["value"], ".", color=style.color, alpha=0.5, markersize=2)
-                    continue
-                panel.vlines(place + shift, mark["ci_low"], mark["ci_high"], style.color, linewidth=0.9)
-                panel.plot(
-                    place + shift, mark["value"], style.marker, color=style.color, markersize=2.2 if many else 3.5
-                )
-            elif mark["role"] == "floor":
-                reach = 0.45 * step if own else REACH  # a family's own floor stands under its mark
-                left, right = place + shift - reach, place + shift + reach
-                panel.fill_between([left, right], mark["ci_low"], mark["ci_high"], color=GREY, alpha=0.25, linewidth=0)
-                panel.hlines(mark["value"], left, right, GREY, linewidth=1.2)
+    own = rows["source"].isin(families)
+    shifts = {name: step * (i - (len(families) - 1) / 2) for i, name in enumerate(families)}
+    rows = rows.assign(
+        x=np.searchsorted(levels, rows["position"]) + [shifts.get(source, 0.0) for source in rows["source"]],
+        reach=np.where(own, 0.45 * step, REACH),  # a family's own floor stands under its mark
+    )
+    for family in families:
+        style, values = look(family), rows[(rows["source"] == family) & (rows["role"] == "value")]
+        is_pooled = values["replicate"] == POOLED
+        pooled, single = values[is_pooled], values[~is_pooled]
+        panel.plot(single["x"], single["value"], ".", color=style.color, alpha=0.5, markersize=2)
+        panel.vlines(pooled["x"], pooled["ci_low"], pooled["ci_high"], style.color, linewidth=0.9)
+        size = 2.2 if many else 3.5
+        panel.plot(pooled["x"], pooled["value"], style.marker, color=style.color, markersize=size)
+    floor = rows[rows["role"] == "floor"]
+    height = floor["ci_high"] - floor["ci_low"]
+    panel.bar(floor["x"], height, 2 * floor["reach"], floor["ci_low"], color=GREY, alpha=0.25, linewidth=0)
+    panel.hlines(floor["value"], floor["x"] - floor["reach"], floor["x"] + floor["reach"], GREY, linewidth=1.2)
     _limit(panel, rows, design)
     texts = [level_text(axis, level) for level in levels]
     every = -(-len(levels) * max(len(text) for text in texts) // CHARACTERS)

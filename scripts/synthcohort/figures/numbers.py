@@ -1,5 +1,7 @@
 """Reading metrics.parquet for figures, tables and sentences."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -12,7 +14,9 @@ NOT_TRAINED = "not trained long enough"
 TOO_FEW = "too few test patients"
 
 
-def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None) -> pd.DataFrame:
+def select(
+    metrics: pd.DataFrame, metric: str, findings: list[str] | None = None, keys: Sequence[str] = KEYS
+) -> pd.DataFrame:
     """Values of one metric, one row per cohort, experiment, source and finding.
 
     Only rows without a parameter are taken: one with it is a variant, as DeLong's interval is of the bootstrap's. Of
@@ -28,33 +32,44 @@ def select(metrics: pd.DataFrame, metric: str, findings: list[str] | None = None
         For example ``"auroc"``.
     findings : list of str, optional
         Findings (or ``mean``, ``mean_common``) to keep; None keeps all.
+    keys : sequence of str
+        Columns by which rows are told apart.
 
     Returns
     -------
     pandas.DataFrame
-        The columns `KEYS`, ``value``, ``ci_low``, ``ci_high``, ``n`` (smallest of the replicates), ``simulated``,
+        The columns `keys`, ``value``, ``ci_low``, ``ci_high``, ``n`` (smallest of the replicates), ``simulated``,
         ``replicates`` (count), ``position`` (the level as a number), and ``lowest``: ``ci_low``, or the unflipped one.
     """
     rows = metrics[(metrics["metric"] == metric) & (metrics["role"] == "value")]
     if findings is not None:
         rows = rows[rows["finding"].isin(findings)]
-    pooled = _pool(rows[rows["parameter"] == ""])
+    pooled = pool(rows[rows["parameter"] == ""], keys)
     unflipped = rows[rows["parameter"] == UNFLIPPED]
     pooled["lowest"] = pooled["ci_low"]
     if len(unflipped):
-        pooled["lowest"] = _pool(unflipped)["ci_low"].reindex(pooled.index).fillna(pooled["ci_low"])
-    pooled = pooled.reset_index()
-    pooled["position"] = pooled["level"].astype(int)
+        lowest = pool(unflipped, keys).set_index([*keys])["ci_low"]
+        pooled["lowest"] = lowest.reindex(pd.MultiIndex.from_frame(pooled[[*keys]])).to_numpy()
+        pooled["lowest"] = pooled["lowest"].fillna(pooled["ci_low"])
     return pooled
 
 
-def _pool(rows: pd.DataFrame) -> pd.DataFrame:
-    """Make one row of several replicates, with the index `KEYS`."""
-    count = rows[rows["replicate"] != POOLED].groupby(KEYS)["replicate"].nunique()
+def pool(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Make one row of several replicates; `select` says how.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of metrics.parquet.
+    keys : sequence of str
+        Columns by which rows are told apart.
+    """
+    count = rows[rows["replicate"] != POOLED].groupby([*keys])["replicate"].nunique()
     is_pooled = rows["replicate"] == POOLED
-    has_pooled = is_pooled.groupby([rows[key] for key in KEYS]).transform("any").astype(bool)
-    rows = rows[~has_pooled | is_pooled]
-    pooled = rows.groupby(KEYS, sort=True).agg(
+    if is_pooled.any():
+        has_pooled = is_pooled.groupby([rows[key] for key in keys]).transform("any").astype(bool)
+        rows = rows[~has_pooled | is_pooled]
+    pooled = rows.groupby([*keys], sort=True).agg(
         value=("value", "mean"),
         ci_low=("ci_low", "min"),
         ci_high=("ci_high", "max"),
@@ -62,6 +77,8 @@ def _pool(rows: pd.DataFrame) -> pd.DataFrame:
         simulated=("simulated", "any"),
     )
     pooled["replicates"] = count.reindex(pooled.index).fillna(1).astype(int)
+    pooled = pooled.reset_index()
+    pooled["position"] = pooled["level"].astype(int)
     return pooled
 
 
@@ -74,13 +91,12 @@ def with_replicates(metrics: pd.DataFrame, metric: str, findings: list[str] | No
         The columns of `select`, and ``replicate``: `POOLED`, or the name of one replicate. Rows of one replicate have
         no interval: it would be over patients only, and next to the pooled one it would mislead.
     """
-    pooled = select(metrics, metric, findings)
+    pooled = select(metrics, metric, findings).assign(replicate=POOLED)
+    if (pooled["replicates"] <= 1).all():
+        return pooled
     single = metrics[metrics["replicate"] != POOLED]
-    parts = [pooled.assign(replicate=POOLED)]
-    if (pooled["replicates"] > 1).any():
-        for name, rows in single.groupby("replicate"):
-            parts.append(select(rows, metric, findings).assign(replicate=name, ci_low=np.nan, ci_high=np.nan))
-    return pd.concat(parts, ignore_index=True)
+    each = select(single, metric, findings, [*KEYS, "replicate"]).sort_values("replicate", kind="stable")
+    return pd.concat([pooled, each.assign(ci_low=np.nan, ci_high=np.nan)], ignore_index=True)
 
 
 def one_axis(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:

@@ -111,8 +111,9 @@ def save_figure(figure: Figure, table: pd.DataFrame, path_stem: str | Path) -> N
         Path without suffix; each file is written atomically, the CSV last.
     """
     stem = Path(path_stem)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # laid out once, not once per format
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, not once per format
     for kind, metadata in UNDATED.items():
         with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
