@@ -224,13 +224,14 @@ class Study(Model):
     classifier: Classifier = Classifier()
     """The predictive model."""
     judge: Classifier = Classifier(network="plain")
-    """A second real-trained classifier, of another network: it scores what is generated and steers nothing."""
+    """A second real-trained classifier, of another network (plain, if not said): it scores what is generated and steers
+    nothing."""
     statistics: Statistics = Statistics()
     """Intervals."""
     privacy: Privacy = Privacy()
     """The privacy audit."""
     readers: ReaderStudy | None = None
-    """People tell real images from synthetic ones in a browser (docs/reader-study.md); left out: nobody does."""
+    """People tell real images from synthetic ones in a browser (docs/reader-study.md); null: nobody does."""
     release: Release | None = None
     """The synthetic cohort that `snakemake release` makes a bundle of (docs/release.md); left out: none."""
 

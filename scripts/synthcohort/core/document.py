@@ -42,7 +42,9 @@ dependencies:
 
 INTRODUCTION = """\
 Generated from the typed config (`make config`); do not edit. A study is `config.yaml`, with the file given by
-`--configfile` merged into it key by key; only lists are replaced whole.
+`--configfile` merged into it key by key; only lists are replaced whole. *Default* is the value where neither gives the
+key. `config.yaml` gives some, so a file that leaves them out gets those: `threads: 1`, `stop_rule.patience: 0`,
+`generators`, and `readers` with simulated ones (`readers: null` is without).
 """
 
 
