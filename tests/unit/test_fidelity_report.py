@@ -2,7 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from synthcohort.figures.fidelity import PANELS
+from synthcohort.figures.multiples import order_rows, panel_rows
 from synthcohort.figures.report.fidelity import attribution_tables, detection_table, neighbour_table
 
 ROW = {
@@ -84,3 +87,17 @@ def test_what_was_not_measured_has_no_table() -> None:
     assert detection_table(other) is None
     assert neighbour_table(other) is None
     assert attribution_tables(other) == []
+
+
+def test_replicates_are_shown_of_families_that_have_several_and_of_no_control() -> None:
+    def rows(role: str, *values: float) -> pd.DataFrame:
+        made = metrics(*(("kid", role, "", value, 0.1, {"replicate": f"r{i}"}) for i, value in enumerate(values)))
+        return panel_rows(made, "kid", role)
+
+    one = order_rows([rows("value", 0.4), rows("floor", 0.2, 0.3)], PANELS)
+    assert one[["role", "replicate", "replicates"]].values.tolist() == [["floor", "all", 2], ["value", "all", 1]]
+    assert one["value"].tolist() == pytest.approx([0.25, 0.4])
+    several = order_rows([rows("value", 0.4, 0.6), rows("floor", 0.2)], PANELS)
+    assert several["replicate"].tolist() == ["all", "all", "r0", "r1"]
+    assert several["value"].tolist() == pytest.approx([0.2, 0.5, 0.4, 0.6])
+    assert several["ci_low"].isna().tolist() == [False, False, True, True]

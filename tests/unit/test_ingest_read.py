@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_files
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_files import ct, radiograph, save
@@ -17,6 +19,7 @@ from synthcohort.dicom.reasons import UnfitError
 
 REAL = sorted({Path(name) for name in get_testdata_files() if name.endswith(".dcm")})
 MAXIMUM_PIXELS = 1 << 22
+PATIENT_ID = Tag(0x0010, 0x0020)
 
 
 def found(data: bytes, path: Path) -> list[Any]:
@@ -105,6 +108,26 @@ def test_damaged_files(implicit: bool, kind: str, tmp_path: Path, monkeypatch: p
 def test_most_elements_are_passed_over_at_once(tmp_path: Path) -> None:
     whole = crowded(ct(), False, tmp_path / "defined")
     start = whole.index(b"\x08\x00\x08\x00CS")
-    wanted, end = read._scan(whole, start, False, read._WANTED, read._PIXELS)
+    wanted, end = read._scan(whole, start, False, read._WANTED, read._TAGS_BEFORE_PIXELS)
     assert end == len(whole) - 32 * 32 * 2 - 12  # up to the pixels
     assert sum(element.length for element in wanted) < 600
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    "patient", ["12 \\34", "M\u00fcller", "\x1b$B", "P1\0", " P1", "", "A^B=C", "12\\"], ids=lambda value: repr(value)
+)
+def test_patient_ids_are_read_as_pydicom_reads_them(
+    patient: str, implicit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = ct(SpecificCharacterSet="ISO_IR 100")
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    value = patient.encode("latin-1")
+    dataset._dict[PATIENT_ID] = RawDataElement(
+        PATIENT_ID, "LO", len(value), value + b" " * (len(value) % 2), 0, implicit, True
+    )
+    parsed = check(save(dataset, tmp_path / "written").read_bytes(), tmp_path / "file", monkeypatch)
+    assert isinstance(parsed[0], tuple)
+    with read.quiet_pydicom():
+        values = dcmread(tmp_path / "written").PatientID
+    assert read.read_header(tmp_path / "written", MAXIMUM_PIXELS).patient_id == str(values or "").strip(" \0")

@@ -62,7 +62,7 @@ def with_frame(dataset: Dataset, frame: bytes) -> Dataset:
 
 def test_padding_behind_a_segment_is_no_damage() -> None:
     dataset, frame = encoded(ct())
-    for padding in (b"\0", b"\0\0", b"\x80\0", b"\x05padded"):
+    for padding in (b"\0", b"\0\0", b"\x80\0", b"\x05padded", bytes(4096)):
         assert np.array_equal(ours(with_frame(dataset, frame + padding)), pydicoms(dataset))
 
 

@@ -53,7 +53,7 @@ DECODERS: dict[str, str] = {
     JPEG2000Lossless: "gdcm",
     JPEG2000: "gdcm",
 }
-RLE_SLACK = 256
+RLE_SLACK = 1 << 16
 """Bytes that a segment may decode to beyond its pixels: some writers pad."""
 NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 

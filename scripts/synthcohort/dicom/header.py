@@ -78,7 +78,8 @@ _KEYWORDS = (
 _PLAIN_TEXT = frozenset({"CS", "DS", "IS", "UI"})
 _CODED_TEXT = frozenset({"LO", "SH"})
 """In the file's character set, which agrees with ASCII up to an escape sequence (PS3.5 6.1.2.5)."""
-_ESCAPE = b"\x1b"
+_PARTED = frozenset(b"\x1b\\")
+"""Escape, and what stands between several values: pydicom strips each of them."""
 _PLAIN_INTEGERS = frozenset({"US", "SS"})
 TAGS: dict[int, str] = {tag_for_keyword(keyword) or 0: keyword for keyword in _KEYWORDS}
 """Every attribute that is read; reading nothing else is what makes an index of a million files affordable."""
@@ -198,7 +199,7 @@ def _value(dataset: Dataset, element: DataElement | RawDataElement) -> Any:
     """One attribute's value; plain ones without pydicom's conversion, which would cost more than reading the file."""
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
         content = element.value
-        if element.VR in _PLAIN_TEXT or (element.VR in _CODED_TEXT and content.isascii() and _ESCAPE not in content):
+        if element.VR in _PLAIN_TEXT or (element.VR in _CODED_TEXT and content.isascii() and not _PARTED & {*content}):
             values = content.decode("ascii", "replace").rstrip(" \0").split("\\")
             return values if len(values) > 1 else values[0]
         if element.VR in _PLAIN_INTEGERS and len(content) == 2:

@@ -80,7 +80,7 @@ def order_rows(parts: Iterable[pd.DataFrame], panels: Mapping[str, Panel]) -> pd
     """Pool the replicates of what `panel_rows` gave, in the order of cohorts, panels and levels."""
     rows, keys = pd.concat(parts), [*KEYS, "role", "parameter"]
     pooled = pool(rows, keys).assign(replicate=POOLED)
-    several = set(pooled.loc[pooled["replicates"] > 1, "metric"])
+    several = set(pooled.loc[(pooled["replicates"] > 1) & (pooled["role"] == "value"), "metric"])
     single = rows[rows["metric"].isin(several) & (rows["role"] == "value") & (rows["replicate"] != POOLED)]
     each = pool(single, [*keys, "replicate"]).assign(ci_low=np.nan, ci_high=np.nan)
     table = pd.concat([pooled, each]) if len(each) else pooled
