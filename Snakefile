@@ -17,13 +17,12 @@ from synthcohort.core.workflow import (
     growing_with_side,
     hand_library_to_jobs,
     holding_tables,
-    inventory_of,
     lock_digest,
     phantom_of,
     released,
-    source_digests,
     training_memory,
 )
+from synthcohort.dicom.sources import inventory_of, source_digests
 from synthcohort.readers.answers import answers_given
 
 

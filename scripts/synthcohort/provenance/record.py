@@ -130,7 +130,7 @@ def record_provenance(
     code, environment
         What ran it.
     sources : mapping
-        Cohort → digests of own data, as `synthcohort.core.workflow.source_digests` gives them; empty where it is drawn.
+        Cohort → digests of own data, as `synthcohort.dicom.sources.source_digests` gives them; empty where it is drawn.
     results : mapping
         Rule → paths of what it made, each below `folder`; a store.json stands for its image store.
     """
