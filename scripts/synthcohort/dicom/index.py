@@ -1,6 +1,7 @@
 """The index of a cohort: one row per file found, the rejected ones with their reason, and no word of the files' own."""
 
 import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +184,7 @@ def _read_headers(folder: Path, ingest: Ingest) -> list[_File]:
             if file.reason is not None:
                 continue
             try:
-                file.header = read_header(folder / file.entry.path, ingest.maximum_pixels)
+                file.header = read_header(os.path.join(folder, file.entry.path), ingest.maximum_pixels)
             except UnfitError as unfit:
                 file.reason = unfit.reason
     return files

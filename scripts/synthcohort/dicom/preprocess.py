@@ -1,6 +1,7 @@
 """One shard of a cohort: files in, ImageStores of every resolution out, one file in memory at a time."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache,
         files = zip(private["path"], _told(rows, private), strict=True)
         for path, told in track(files, title, total=len(private), unit="files"):
             try:
-                data = read_bytes(shard.folder / path, shard.ingest.maximum_pixels)
+                data = read_bytes(os.path.join(shard.folder, path), shard.ingest.maximum_pixels)
             except UnfitError:
                 digests.append(None)
                 continue

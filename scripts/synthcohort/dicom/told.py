@@ -25,10 +25,8 @@ def complete(header: Header, told: Told) -> Header:
     Patient and view of the table go before the file's: whoever names a column for them does so because files that went
     through de-identification may all name the same patient. Modality and UID are filled where the file has none.
     """
-    return replace(
-        header,
-        patient_id=told.patient or header.patient_id,
-        view=told.view or header.view,
-        modality=header.modality or told.modality,
-        sop_instance_uid=header.sop_instance_uid or told.uid,
-    )
+    patient, view = told.patient or header.patient_id, told.view or header.view
+    modality, uid = header.modality or told.modality, header.sop_instance_uid or told.uid
+    if (patient, view, modality, uid) == (header.patient_id, header.view, header.modality, header.sop_instance_uid):
+        return header  # a copy of it would take longer than looking
+    return replace(header, patient_id=patient, view=view, modality=modality, sop_instance_uid=uid)
