@@ -1,7 +1,8 @@
 """How fast DICOM files become an image store, beside the bare reading rate of the same run.
 
 Seconds are processor time of this one process, so that a busy machine does not spoil them; the files come from the
-page cache. Writes docs/evidence/ingest.csv. Run it alone: ``OMP_NUM_THREADS=1 python bench/bench_ingest.py``.
+page cache. Writes docs/evidence/ingest.csv. Five minutes; run it alone: ``OMP_NUM_THREADS=1 python
+bench/bench_ingest.py``.
 """
 
 import argparse
@@ -25,8 +26,6 @@ from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards
 from synthcohort.dicom.preprocess import Shard, preprocess_shard
 
-COMPRESSED_SHARE = 5
-"""So many times fewer files of compressed syntaxes, which take as much longer."""
 EVIDENCE = Path(__file__).resolve().parents[1] / "docs/evidence/ingest.csv"
 
 
@@ -92,22 +91,21 @@ def main() -> None:
 
 def _measure(syntax: str, elements: int, options: argparse.Namespace) -> dict[str, Any]:
     """Give one row: the best of several rounds for each step, so that a busy neighbour counts for little."""
-    count = options.count if syntax == "explicit" else options.count // COMPRESSED_SHARE
     best: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        write_slices(work / "in", count, options.side, elements, syntax=syntax)
+        write_slices(work / "in", options.count, options.side, elements, syntax=syntax)
         files = sorted((work / "in").iterdir())
         for number in range(options.rounds):
             for step, work_of_step in _steps(files, work / str(number), options.resolution).items():
-                best[step] = max(best.get(step, 0.0), rate(count, work_of_step))
+                best[step] = max(best.get(step, 0.0), rate(options.count, work_of_step))
     total = 1 / sum(1 / best[step] for step in ("index", "preprocess", "merge"))
     ratio = total / best["bare"]
     said = {step: round(best[step]) for step in ("bare", "index", "preprocess", "merge")}
     return {
         "syntax": syntax,
         "elements": elements,
-        "files": count,
+        "files": options.count,
         **said,
         "files to store": round(total),
         "ratio": round(ratio, 2),
