@@ -178,10 +178,8 @@ class Renderer:
     def _render_ct(self, stored: Stored, padding: Mask | None, header: Header) -> Rendering:
         slope, intercept = _rescale(header)
         side = self.resolutions[-1]
-        planes, mapping = (
-            np.empty((self.channels, side, side), np.float32),
-            square_map(*stored.shape, header.spacing, side),
-        )
+        mapping = square_map(*stored.shape, header.spacing, side)
+        planes = np.empty((self.channels, side, side), np.float32)
         for plane, (low, high) in zip(planes, self.windows, strict=True):
             # Rescaling commutes with averaging: only the clip to window and physical range needs every pixel.
             limits = (low, high) if header.synthetic else (max(low, AIR), min(high, HIGHEST))
