@@ -1,5 +1,6 @@
 """Where a job computes, and with how many threads."""
 
+import os
 from typing import Literal
 
 import torch
@@ -7,6 +8,10 @@ import torch
 from synthcohort.core.errors import UserError
 
 DeviceName = Literal["auto", "cpu", "cuda"]
+
+# With AMX, oneDNN 3.12 gave small discriminators wrong gradients (tests/unit/test_gan_precision.py). It reads this when
+# it is first used.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 
 def prepare_device(name: DeviceName, threads: int) -> torch.device:
