@@ -19,7 +19,7 @@ PAPER_FIGURES = expand(
 )
 PAPER_PICTURES = expand(
     f"{INTERNAL}/paper-{{kind}}-{{width}}",
-    kind=["neighbours", "attribution"],
+    kind=["neighbours", "attribution"] if plan.pictured else [],
     width=WIDTHS,
 )
 TRAINING_FIGURES = expand(f"{FIGURES}/training-{{training}}", training=plan.trainings)

@@ -1,5 +1,7 @@
 """Select the images of one experiment."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from synthcohort.cohort.experiments import CohortImages
@@ -7,18 +9,17 @@ from synthcohort.core.atomic import write_parquet
 from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
-from synthcohort.core.store import StoreInfo
+from synthcohort.core.store import read_records
 
 
 def main(snakemake):
     """Write selection.parquet."""
     plan = Plan(load_study(snakemake.config))
     cohort, experiment = snakemake.wildcards
-    findings = StoreInfo.read(snakemake.input.store).finding_names
-    records = pd.read_parquet(snakemake.input.records)
+    info, records = read_records(Path(snakemake.input.store).parent)
     split = pd.read_parquet(snakemake.input.split)
     params = snakemake.params
-    images = CohortImages(plan.cohort(cohort), records, findings, split, params.seed, params.unequal_totals)
+    images = CohortImages(plan.cohort(cohort), records, info.finding_names, split, params.seed, params.unequal_totals)
     write_parquet(snakemake.output[0], images.select(plan.experiment(cohort, experiment)))
 
 

@@ -12,7 +12,7 @@ from synthcohort.core.job import run_job
 from synthcohort.core.load import load_study
 from synthcohort.core.plan import Plan
 from synthcohort.core.progress import logger
-from synthcohort.core.store import StoreInfo
+from synthcohort.core.store import read_records
 
 
 def main(snakemake):
@@ -34,10 +34,9 @@ def main(snakemake):
         chosen = split[split["side"] == side]
         logger.info("%s: %d patients, %d images", side, len(chosen), chosen["images"].sum())
 
-    findings = StoreInfo.read(snakemake.input.store).finding_names
-    records = pd.read_parquet(snakemake.input.records)
+    info, records = read_records(Path(snakemake.input.store).parent)
     params = snakemake.params
-    images = CohortImages(plan.cohort(cohort), records, findings, split, params.seed, params.unequal_totals)
+    images = CohortImages(plan.cohort(cohort), records, info.finding_names, split, params.seed, params.unequal_totals)
     logger.info("%d images left out: unknown labels, or a combination of labels that is too rare", images.left_out)
     statistics = Statistics(minimum_positive_patients=snakemake.params.minimum_positive_patients)
     write_csv(snakemake.output.experiments, experiments_table(images, plan.of_cohort(cohort), statistics))

@@ -137,7 +137,7 @@ def flip_bit(path: Path) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.mark.parametrize("name", ["images.npy", "store.json"])
+@pytest.mark.parametrize("name", ["images.npy", "records.parquet", "store.json"])
 def test_a_flipped_bit_in_a_store(whole: Workflow, moved: Workflow, name: str) -> None:
     """It is named before anything is made of it; what the sentence says brings back the same bytes."""
     target = f"{SHEET}.npz" if name == "images.npy" else f"{COHORT}/resolution-008/selection.parquet"

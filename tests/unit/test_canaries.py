@@ -104,7 +104,7 @@ def test_training_sees_the_mark_and_the_store_keeps_its_images(tmp_path: Path) -
     seen = ((data.take(np.arange(120)).numpy() + 1) * 127.5).round().astype(np.uint8)
     np.testing.assert_array_equal(mark_correlations(seen, mark) > 0.99, np.isin(np.arange(20, 140), rows))
     assert (mark_correlations(store.images, mark) >= FOUND).sum() == 0
-    store.verify()
+    store.info.verify(store.folder, "images.npy", "records.parquet")
 
 
 def test_marked_samples_are_counted_beside_both_controls(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +90,33 @@ def test_a_failed_save_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run", "a") as run:
         assert run.load() == {"step": 1}
         assert sorted(path.name for path in run.path.iterdir()) == [CHECKPOINT, "lock"]
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let the system refuse longer files, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_the_system_refuses_to_write_is_told_as_its_error(tmp_path: Path) -> None:
+    """So that a job can say that the disk is full; what was there stays."""
+    large = {"w": torch.ones(100_000)}
+    with RunFolder(tmp_path / "run", "a") as run:
+        run.save({"step": 1})
+        with files_of_at_most(50_000), pytest.raises(OSError) as refused:
+            run.save(large)
+        assert refused.value.errno == errno.EFBIG
+    with RunFolder(tmp_path / "run", "a") as run:
+        assert run.load() == {"step": 1}
+    with files_of_at_most(50_000), pytest.raises(OSError) as refused:
+        write_weights(tmp_path / "weights.safetensors", large)
+    assert refused.value.errno == errno.EFBIG
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_folder_is_locked_until_its_owner_dies(tmp_path: Path) -> None:

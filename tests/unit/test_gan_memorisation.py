@@ -1,4 +1,4 @@
-"""The alarm on real trainings: one on 25 images, which it comes to copy, and one on enough of them."""
+"""The alarm on real trainings: one on 50 images, which it comes to copy, and one on enough of them."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ from synthcohort.measures.distances import COPY_ALARM
 HELD_OUT = 200
 
 
-@pytest.mark.parametrize(("count", "kimg", "copies"), [(25, 45, True), (1500, 24, False)])
+@pytest.mark.parametrize(("count", "kimg", "copies"), [(50, 75, True), (1500, 24, False)])
 def test_a_training_on_few_images_raises_the_alarm(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,

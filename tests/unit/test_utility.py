@@ -73,11 +73,11 @@ def test_every_source_metric_and_finding_has_its_row() -> None:
     assert delong.sum() == (1 + 2) * 3
     assert redrawn.sum() == 3
     rest = result[~delong & ~redrawn]
-    assert len(rest) == (4 + 6) * 5  # real has no gap and no retention
+    assert len(rest) == (4 + 9) * 5  # real has no gaps and no retention
     assert set(rest["parameter"]) == {""}
     assert set(rest["finding"]) == {*FINDINGS, "mean", "mean_common"}
     assert set(result[delong | redrawn]["finding"]) == set(FINDINGS)
-    assert not result[result["source"] == "real"]["metric"].isin(["utility_gap", "retention"]).any()
+    assert not result[result["source"] == "real"]["metric"].str.contains("gap|retention").any()
     assert (result["n"] == 80).all()
     assert set(result["replicate"]) == {"r0"}
 
@@ -94,11 +94,20 @@ def test_numbers_follow_from_the_aurocs() -> None:
     kept = one(result, "r3-gan", "retention", "mean")
     assert kept["value"] == pytest.approx((np.mean(source) - 0.5) / (np.mean(real) - 0.5))
     assert kept["ci_low"] < kept["value"] < kept["ci_high"] < 1
+    for metric in ("average_precision", "brier", "calibration_error"):
+        both = [one(result, name, metric, "mean") for name in ("real", "r3-gan")]
+        lost = one(result, "r3-gan", f"{metric}_gap", "mean")
+        assert lost["value"] == pytest.approx(both[0]["value"] - both[1]["value"])
+        assert lost["ci_low"] < lost["value"] < lost["ci_high"]
+        # Paired: narrower than the difference of two independent classifiers would be.
+        widths = [row["ci_high"] - row["ci_low"] for row in (*both, lost)]
+        assert widths[2] < widths[0] + widths[1]
 
 
 def test_a_copy_of_the_real_classifier_keeps_all_with_a_certain_interval() -> None:
     result = metrics(predictions={"r0": {"real": table(0.5, 1), "r3-gan": table(0.5, 1)}})
-    assert one(result, "r3-gan", "utility_gap", "mean")[["value", "ci_low", "ci_high"]].tolist() == [0, 0, 0]
+    for gap in ("utility_gap", "average_precision_gap", "brier_gap", "calibration_error_gap"):
+        assert one(result, "r3-gan", gap, "mean")[["value", "ci_low", "ci_high"]].tolist() == [0, 0, 0]
     assert one(result, "r3-gan", "retention", "mean")[["value", "ci_low", "ci_high"]].tolist() == [1, 1, 1]
 
 
@@ -258,7 +267,7 @@ def test_replicates_are_as_they_are_alone_and_pooled_beside() -> None:
         pd.testing.assert_frame_equal(result[result["replicate"] == name].reset_index(drop=True), alone)
     pooled = result[result["replicate"] == "all"]
     assert set(pooled["parameter"]) == {""}
-    assert len(pooled) == (4 + 6) * 5 + 3
+    assert len(pooled) == (4 + 9) * 5 + 3
     for metric in ("auroc", "average_precision", "brier", "calibration_error", "utility_gap"):
         values = [one(result, "r3-gan", metric, "mean", replicate=name)["value"] for name in given]
         assert one(result, "r3-gan", metric, "mean", replicate="all")["value"] == pytest.approx(np.mean(values))

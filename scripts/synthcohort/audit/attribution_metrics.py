@@ -99,7 +99,7 @@ def chosen_masks(real: ImageStore, chosen: pd.DataFrame) -> Images | None:
     path = real.folder / "masks.npy"
     if path.name not in real.info.digests:
         return None
-    real.verify(path.name)  # unlike the other files it is no input of any rule
+    real.info.verify(real.folder, path.name)  # unlike the other files it is no input of any rule
     masks, names = np.load(path, mmap_mode="r"), real.info.finding_names
     return np.stack([masks[row, names.index(name)] for row, name in zip(chosen["row"], chosen["finding"], strict=True)])
 

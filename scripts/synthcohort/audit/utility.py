@@ -80,9 +80,10 @@ def utility_metrics(
     -------
     pandas.DataFrame
         Rows of metrics.parquet, for every finding, ``mean`` and ``mean_common``. Of every source: ``auroc``,
-        ``average_precision``, ``brier`` and ``calibration_error``; of every source but real: ``utility_gap`` (AUROC,
-        real − source) and ``retention``, paired over patients. Intervals are percentiles, those of
-        ``calibration_error`` basic ones (see `basic_interval`). `n` counts the test patients with a known label.
+        ``average_precision``, ``brier`` and ``calibration_error``; of every source but real, paired over patients:
+        ``utility_gap`` (AUROC, real − source), ``retention``, and real − source of the other three, as
+        ``average_precision_gap`` and so on. Intervals are percentiles, those of ``calibration_error`` and its gap
+        basic ones (see `basic_interval`). `n` counts the test patients with a known label.
 
         For every finding also: ``auroc`` and ``utility_gap`` with DeLong's intervals (``parameter`` is `DELONG`), and,
         under the source real, ``redrawn``: how many resamples had one class only and were drawn again.
@@ -243,9 +244,7 @@ def _compare(
     """Rows of one replicate and finding from values ``[measures, sources]`` and samples ``[…, resamples]``."""
     for number, source in enumerate(sources):
         for measure, value, sample in zip(measures, values[:, number], samples[:, number], strict=True):
-            biased = measure == "calibration_error"
-            interval = basic_interval(value, sample, confidence) if biased else percentile_interval(sample, confidence)
-            row = _row(source, measure, float(value), interval)
+            row = _row(source, measure, float(value), _interval(measure, value, sample, confidence, (0, 1)))
             yield row | ({"metric": "auroc", "parameter": UNFLIPPED} if measure == UNFLIPPED else {})
     aurocs, drawn = (measured[list(measures).index("auroc")] for measured in (values, samples))
     unflipped = samples[list(measures).index(UNFLIPPED if UNFLIPPED in measures else "auroc"), 0]
@@ -255,6 +254,18 @@ def _compare(
         yield _row(source, "utility_gap", float(aurocs[0] - aurocs[number]), gap)
         kept = retention_interval(drawn[number], drawn[0], confidence) if beats_chance else (np.nan, np.nan)
         yield _row(source, "retention", float(retention(aurocs[number], aurocs[0])), kept)
+        for measure, value, sample in zip(measures, values, samples, strict=True):
+            if measure not in ("auroc", UNFLIPPED):
+                lost, drawn_lost = value[0] - value[number], sample[0] - sample[number]
+                interval = _interval(measure, lost, drawn_lost, confidence, (-1, 1))
+                yield _row(source, f"{measure}_gap", float(lost), interval)
+
+
+def _interval(measure: str, value: float, samples: NDArray, confidence: float, bounds: Interval) -> Interval:
+    """Interval of a measure, or of its difference between two classifiers."""
+    if measure == "calibration_error":
+        return basic_interval(value, samples, confidence, bounds)
+    return percentile_interval(samples, confidence)
 
 
 def _compare_delong(

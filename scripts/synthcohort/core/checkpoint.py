@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from synthcohort.core.atomic import atomic_path
 from synthcohort.core.errors import UserError
@@ -75,9 +75,20 @@ class RunFolder:
         return self._state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint by `state`: dicts, lists, tensors, numbers, strings, None."""
-        with atomic_path(self.path / CHECKPOINT) as temporary:
-            torch.save({"digest": self.digest, "state": dict(state)}, temporary)
+        """Replace the checkpoint by `state`: dicts, lists, tensors, numbers, strings, None.
+
+        Raises
+        ------
+        OSError
+            When the disk is full, say; the checkpoint before stays.
+        """
+        with atomic_path(self.path / CHECKPOINT) as temporary, open(temporary, "wb") as file:
+            try:
+                torch.save({"digest": self.digest, "state": dict(state)}, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # torch covers it with a complaint about positions
+                    raise error.__context__ from error
+                raise
 
     def _read(self) -> dict[str, Any] | None:
         path = self.path / CHECKPOINT
@@ -128,7 +139,7 @@ def write_weights(path: str | Path, weights: Mapping[str, torch.Tensor]) -> None
     """Write tensors as safetensors without metadata, atomically; equal tensors give equal bytes."""
     tensors = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # its own writing of files raises no OSError
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:

@@ -72,6 +72,44 @@ class StoreInfo(BaseModel):
         """Names of the label columns, in their order."""
         return [finding.name for finding in self.findings]
 
+    def verify(self, folder: str | Path, *names: str) -> None:
+        """Compare files beside the store.json with their digests.
+
+        Raises
+        ------
+        UserError
+            Naming the first file that is missing or differs.
+        """
+        for name in names:
+            path = Path(folder) / name
+            if not path.is_file():
+                raise UserError(f"image store {folder}: {name} is missing; {WAY_OUT}")
+            if file_digest(path) != self.digests[name]:
+                raise UserError(
+                    f"image store {folder}: {name} does not match its digest in store.json, so it was changed or "
+                    f"damaged after it was written; {WAY_OUT}"
+                )
+
+
+def read_records(folder: str | Path) -> tuple[StoreInfo, pd.DataFrame]:
+    """Read all of a store but its images.
+
+    Returns
+    -------
+    info : StoreInfo
+    records : pandas.DataFrame
+        See `ImageStore`.
+
+    Raises
+    ------
+    UserError
+        When a file is missing or does not match its digest.
+    """
+    folder = Path(folder)
+    info = StoreInfo.read(folder / "store.json")
+    info.verify(folder, "records.parquet")
+    return info, pd.read_parquet(folder / "records.parquet")
+
 
 class ImageStore:
     """Read access to a store that matches its digests; images stay on disk until they are asked for.
@@ -100,10 +138,9 @@ class ImageStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.info = StoreInfo.read(self.folder / "store.json")
-        self.verify("images.npy", "records.parquet")
+        self.info, self.records = read_records(self.folder)
+        self.info.verify(self.folder, "images.npy")
         self.images: Images = np.load(self.folder / "images.npy", mmap_mode="r")
-        self.records = pd.read_parquet(self.folder / "records.parquet")
         if len(self.images) != len(self.records) or len(self.images) != self.info.images:
             raise UserError(f"image store {self.folder}: its files disagree about the number of images; {WAY_OUT}")
 
@@ -119,23 +156,6 @@ class ImageStore:
     def all_rows(self) -> NDArray[np.int64]:
         """Every row of the store."""
         return np.arange(len(self))
-
-    def verify(self, *names: str) -> None:
-        """Compare the files named with their digests in store.json.
-
-        Raises
-        ------
-        UserError
-            Naming the first file that is missing or differs.
-        """
-        for name in names:
-            if not (self.folder / name).is_file():
-                raise UserError(f"image store {self.folder}: {name} is missing; {WAY_OUT}")
-            if file_digest(self.folder / name) != self.info.digests[name]:
-                raise UserError(
-                    f"image store {self.folder}: {name} does not match its digest in store.json, so it was changed or "
-                    f"damaged after it was written; {WAY_OUT}"
-                )
 
 
 def write_store(

@@ -93,7 +93,7 @@ def _merge_stores(parts: list[ImageStore], order: "pd.Series[str]", output: Path
     masks = None
     if "masks.npy" in parts[0].info.digests:
         for part in parts:
-            part.verify("masks.npy")
+            part.info.verify(part.folder, "masks.npy")
         masks = [np.load(part.folder / "masks.npy", mmap_mode="r") for part in parts]
     write_store(
         output,

@@ -123,7 +123,9 @@ def fidelity_words(metrics: pd.DataFrame, axis: str, confidence: float) -> Words
         if replicates < 2
         else f"Means of {replicates} replicates (dots: each), from the lowest to the highest end of their {interval}.",
         f"n = {count} images of each set (label fidelity: all there are).",
-        "The judge differs between levels: compare Fréchet distance and KID at one level only.",
+        "Each resolution has a judge of its own: compare Fréchet distance and KID at one level only."
+        if axis == "resolution"
+        else "",
         simulated_sentence(table),
     ]
     distances = values[values["metric"] == "frechet_distance"]

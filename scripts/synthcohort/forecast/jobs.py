@@ -72,7 +72,7 @@ class Rules:
 
     def all(self) -> list[str]:
         """Make everything that `snakemake` makes when no target is named."""
-        figures = ["number_figures", "training_figures", "paper_pictures"]
+        figures = ["number_figures", "training_figures", *(["paper_pictures"] if self.plan.pictured else [])]
         cohorts = [f"{cohort}/cohort_figure" for cohort in self.plan.cohorts]
         pictures = [f"{RUN}/picture_figures".format(**run) for run in self.plan.pictured.values()]
         return ["report", *figures, *cohorts, *pictures, "provenance"]

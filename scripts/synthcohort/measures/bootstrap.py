@@ -67,8 +67,10 @@ def percentile_interval(samples: NDArray, confidence: float) -> tuple[float, flo
     return float(low), float(high)
 
 
-def basic_interval(value: float, samples: NDArray, confidence: float) -> tuple[float, float]:
-    """Give the basic bootstrap interval of a measure in [0, 1] that chance makes larger, as the calibration error.
+def basic_interval(
+    value: float, samples: NDArray, confidence: float, bounds: tuple[float, float] = (0, 1)
+) -> tuple[float, float]:
+    """Give the basic bootstrap interval of a measure that chance makes larger, as the calibration error.
 
     A resample is as far above the value as the value is above the truth, so the percentile interval would be wrong
     twice over; this one mirrors it at the value (Davison and Hinkley 1997, section 2.4).
@@ -81,18 +83,20 @@ def basic_interval(value: float, samples: NDArray, confidence: float) -> tuple[f
         The measure on each resample; NaNs are left out.
     confidence : float
         For example 0.95.
+    bounds : tuple of float
+        What the measure can be at least and at most.
 
     Returns
     -------
     tuple of float
-        Lower and upper end, cut at 0 and 1 and widened to hold the value; NaN where no sample is defined. Still too
+        Lower and upper end, cut at the bounds and widened to hold the value; NaN where no sample is defined. Still too
         high where the truth is near 0, as the bias of a measure that cannot be negative is then larger than its mirror
         image tells.
     """
     low, high = percentile_interval(samples, confidence)
     return (
-        float(np.maximum(0, np.minimum(value, 2 * value - high))),
-        float(np.minimum(1, np.maximum(value, 2 * value - low))),
+        float(np.maximum(bounds[0], np.minimum(value, 2 * value - high))),
+        float(np.minimum(bounds[1], np.maximum(value, 2 * value - low))),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.core.config import Study
-from synthcohort.core.store import StoreInfo
+from synthcohort.core.store import StoreInfo, read_records
 from synthcohort.figures.report.facts import machine_facts, software_versions
 from synthcohort.figures.report.generators import GeneratorRun
 
@@ -41,11 +41,11 @@ class CohortInputs:
         """Read ``results/{study}/cohorts/{cohort}``; `size` names one of its stores, for example ``"032"``."""
         folder = Path(folder)
         store = folder / "store" / size
-        info = StoreInfo.read(store / "store.json")
+        info, records = read_records(store)
         return cls(
             info=info,
             index=pd.read_parquet(folder / "index.parquet", columns=["status", "reason"]),
-            records=pd.read_parquet(store / "records.parquet", columns=["patient_id", *info.finding_names]),
+            records=records[["patient_id", *info.finding_names]],
             split=pd.read_parquet(folder / "split.parquet"),
             experiments=pd.read_csv(folder / "experiments.csv"),
         )
