@@ -48,7 +48,10 @@ def smaller_tiny() -> dict:
 
 
 def complete_tiny() -> dict:
-    """`smaller_tiny` with a family that grows, readers and a release: with `COMPLETE`, every rule has a job."""
+    """`smaller_tiny` with a family that grows, readers and a release.
+
+    With `COMPLETE`, every rule has a job, but `select_shadows`, which is for studies with shadows.
+    """
     config = smaller_tiny()
     config["axes"][0]["families"] = ["r3-gan", "prog-gan"]
     config["generators"].append({"family": "prog-gan", "kimg": {8: 0.5}})

@@ -13,7 +13,7 @@ from synthcohort.core.load import read_study
 from synthcohort.core.plan import Plan
 from synthcohort.core.progress import track
 from synthcohort.forecast.jobs import Job, study_jobs
-from synthcohort.forecast.machines import AUDIT_SPEEDUP, STEP_SECONDS, UTILISATION, Card
+from synthcohort.forecast.machines import AUDIT_SPEEDUP, STEP_SECONDS, UTILISATION
 from synthcohort.forecast.sizes import Sizes
 from synthcohort.forecast.work import BACKWARD, TORCH, Work, is_generator, on_card
 
@@ -147,11 +147,11 @@ class Costs:
         What the jobs work on.
     calibration : Calibration
         What a finished study says.
-    card : Card, optional
-        What networks are computed on; without one, on the reference machine's cores.
+    card : float, optional
+        Peak of the card that networks are computed on, FLOP/s; without one, on the reference machine's cores.
     """
 
-    def __init__(self, work: Work, calibration: Calibration, card: Card | None = None) -> None:
+    def __init__(self, work: Work, calibration: Calibration, card: float | None = None) -> None:
         self.work, self.calibration, self.card = work, calibration, card
         self.study = work.plan.study
 
@@ -179,7 +179,7 @@ class Costs:
     def _on_card(self, job: Job) -> float:
         """Seconds by FLOPs at an assumed share of the card's peak, but no shorter steps than assumed."""
         assert self.card is not None
-        speed = UTILISATION * self.card.peak
+        speed = UTILISATION * self.card
         if is_generator(job):
             settings = self.work.settings(job)
             steps = settings.kimg * 1000 / settings.batch
