@@ -102,8 +102,8 @@ UNGUIDED = [
 ]
 PROGRAMME = [
     *(("r3-gan", cohort, "resolution-016", trial, 2) for trial in SCREENED for cohort in (HEAD, CHEST)),
-    *(("cpd-gan", CHEST, "samples-00040", trial, 3) for trial in (*FEW_IMAGES, *LONG)),
     *(("r3-gan", CHEST, "samples-00040", trial, 3) for trial in UNGUIDED),
+    *(("cpd-gan", CHEST, "samples-00040", trial, 3) for trial in (*FEW_IMAGES, *LONG)),
 ]
 
 

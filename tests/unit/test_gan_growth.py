@@ -17,11 +17,12 @@ from synthcohort.core.config import StopRule, Study
 from synthcohort.core.errors import UserError
 from synthcohort.core.files import Files
 from synthcohort.core.plan import Plan
-from synthcohort.gan import prog_gan
+from synthcohort.gan import loop, prog_gan
 from synthcohort.gan.data import TrainingImages
 from synthcohort.gan.growth import NETWORKS, join_stages
 from synthcohort.gan.settings import WassersteinSettings
 from synthcohort.gan.task import Task, run, stop_rule_of
+from synthcohort.gan.trainer import Material, train_generator
 from synthcohort.gan.training import Training
 
 WIDTHS = (8, 8, 7, 6, 5)
@@ -173,6 +174,42 @@ def test_real_images_are_blended_as_synthetic_ones_are() -> None:
     assert prog_gan.blend(images, 1.0) is images
     assert torch.equal(prog_gan.blend(images, 0.0), torch.full((1, 1, 2, 2), 3.0))
     assert prog_gan.blend(images, 0.25).flatten().tolist() == [2.25, 3.25, 4.25, 2.25]
+
+
+def test_a_stage_cut_off_while_it_fades_in_ends_in_the_same_bytes(
+    data: TrainingImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    before = training_at(8, data, 1).players
+    weights = before.generator.state_dict(), before.discriminator.state_dict()
+    material = Material(data.store, np.arange(6), np.arange(6, 8), before=weights)
+    settings = replace(settings_at(16), kimg=0.08)  # 20 steps
+
+    def train(name: str) -> None:
+        train_generator(material, prog_gan.FAMILY, settings, StopRule(patience=0), 1, tmp_path / name, data.device)
+
+    def cut_off(training: Training) -> None:
+        if training.step == 6:
+            raise ConnectionAbortedError
+        advance(training)
+
+    advance = Training.advance
+    train("whole")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    with monkeypatch.context() as cutting:
+        cutting.setattr(Training, "advance", cut_off)
+        with pytest.raises(ConnectionAbortedError):
+            train("cut")
+    checkpoint = torch.load(tmp_path / "cut" / "run" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["state"]["training"]["step"] == 6
+    assert not (tmp_path / "cut" / "generator.safetensors").exists()
+    train("cut")
+    fades = pd.read_csv(tmp_path / "cut" / "history.csv")["fade"]
+    assert fades.iloc[0] < fades.iloc[1] < fades.iloc[-1] == 1
+    for name in ("generator", "discriminator", "unaveraged"):
+        weights_of = [(tmp_path / run / f"{name}.safetensors").read_bytes() for run in ("whole", "cut")]
+        assert weights_of[0] == weights_of[1]
 
 
 def make_plan(from_scratch: bool = False) -> Plan:
