@@ -28,7 +28,7 @@ from synthcohort.audit.judge import judge_rows, thin_rows
 from synthcohort.classify.networks import load_classifier
 from synthcohort.classify.predict import predict
 from synthcohort.classify.trainer import train_classifier
-from synthcohort.cohort.experiments import finding_list
+from synthcohort.cohort.findings import finding_list
 from synthcohort.core.atomic import read_json, write_csv
 from synthcohort.core.checkpoint import read_weights, write_weights
 from synthcohort.core.config import StopRule, Study

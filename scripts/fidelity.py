@@ -8,7 +8,7 @@ from synthcohort.audit.fidelity import axis_size, fidelity_metrics
 from synthcohort.audit.judge import judge_controls, judge_rows, thin_rows
 from synthcohort.audit.utility import experiment_keys
 from synthcohort.classify.networks import load_classifier
-from synthcohort.cohort.experiments import finding_list
+from synthcohort.cohort.findings import finding_list
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.device import prepare_device

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthcohort.audit.utility import experiment_keys, utility_metrics
-from synthcohort.cohort.experiments import finding_list
+from synthcohort.cohort.findings import finding_list
 from synthcohort.core.atomic import write_parquet
 from synthcohort.core.config import Statistics
 from synthcohort.core.job import run_job

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthcohort.cohort.experiments import CohortImages, experiments_table, finding_list
+from synthcohort.cohort.experiments import CohortImages, experiments_table
+from synthcohort.cohort.findings import finding_list
 from synthcohort.cohort.labels import combination_names, mark_normal
 from synthcohort.cohort.split import split_patients, split_table
 from synthcohort.core.config import Statistics, Study

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from synthcohort.cohort.findings import finding_list
 from synthcohort.cohort.labels import combination_names
 from synthcohort.cohort.split import Side
 from synthcohort.core.cohort_config import Cohort
@@ -245,8 +246,3 @@ def _common(levels: pd.Series) -> str:
     sets = [set(finding_list(text)) for text in levels]
     first = finding_list(levels.iloc[0])
     return ";".join(finding for finding in first if all(finding in other for other in sets))
-
-
-def finding_list(cell: str | float) -> list[str]:
-    """Read findings as experiments.csv writes them: names joined by ``;``, a blank cell (NaN once read) for none."""
-    return [] if pd.isna(cell) else [finding for finding in str(cell).split(";") if finding]

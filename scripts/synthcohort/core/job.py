@@ -1,6 +1,7 @@
 """What every rule's script runs in: a log, and clear sentences instead of tracebacks."""
 
 import errno
+import gc
 import signal
 import sys
 import traceback
@@ -79,6 +80,7 @@ def run_job(snakemake: Any, function: Callable[[Any], None]) -> None:
         configure_logging(log)
     except OSError as error:
         sys.exit(f"error: {describe_os_error(error) or f'cannot write the log {Path(str(log)).name}.'}")
+    gc.freeze()  # what was imported stays: looking through it again and again takes 6 % of drawing figures
     with job_errors():
         hold_cards(snakemake.params.get("device", "cpu"), snakemake.params.get("processes", 1))
         function(snakemake)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from synthcohort.cohort.experiments import finding_list
+from synthcohort.cohort.findings import finding_list
 from synthcohort.core.errors import UserError
 from synthcohort.figures.numbers import NOT_TRAINED, POOLED, TOO_FEW, level_text, verdict, with_replicates
 from synthcohort.figures.style import (

@@ -30,10 +30,11 @@ CHANCE = 0.5
 GREY = "#767676"
 STYLE_FILE = Path(__file__).with_name("synthcohort.mplstyle")
 UNDATED: dict[str, dict[str, Any]] = {
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
+    "pdf": {"metadata": {"Creator": None, "Producer": None, "CreationDate": None}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
 }
+"""How each format is written: without a date; PNG compressed quickly, a tenth larger for half the time."""
 
 
 class Look(NamedTuple):
@@ -114,7 +115,7 @@ def save_figure(figure: Figure, table: pd.DataFrame, path_stem: str | Path) -> N
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # laid out once, not once per format
-    for kind, metadata in UNDATED.items():
+    for kind, options in UNDATED.items():
         with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
+            figure.savefig(temporary, format=kind, **options)
     write_csv(stem.with_name(f"{stem.name}.csv"), table)

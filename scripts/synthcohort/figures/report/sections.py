@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from synthcohort.cohort.experiments import finding_list
+from synthcohort.cohort.findings import finding_list
 from synthcohort.core.config import Study
 from synthcohort.core.shown import shown_config
 from synthcohort.figures.bars import averaged_findings
