@@ -200,7 +200,7 @@ def _draw_controls(panel: Axes, rows: pd.DataFrame, levels: list[int], design: M
         )
         outside = part.loc[~part["value"].between(low, high), "value"]
         if len(outside):
-            ends = dict.fromkeys(f"{value:.2g}" for value in (outside.min(), outside.max()))
+            ends = dict.fromkeys(_plain(value) for value in (outside.min(), outside.max()))
             arrow = "↑" if outside.min() > high else "↓"
             beyond.append(f"{arrow} {design.controls[str(name)].name} {'–'.join(ends)}")
     if beyond:
@@ -220,3 +220,8 @@ def _draw_legend(panel: Axes, families: list[str], design: Multiples) -> None:
     ]
     names = [*families, design.floor, *(control.name for control in design.controls.values())]
     panel.legend(handles, names, loc="center left", bbox_to_anchor=(-0.12, 0.5), handlelength=3.2, borderaxespad=0)
+
+
+def _plain(value: float) -> str:
+    """Two digits that count, without an exponent: ``0.26``, ``730``, ``14 000``."""
+    return f"{float(f'{value:.2g}'):,.12g}".replace(",", "\u202f")
