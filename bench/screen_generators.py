@@ -92,10 +92,6 @@ FEW_IMAGES = [
     Trial("no augmentation", {"augmentation": 0.0, "kimg": 40}),
     Trial("adaptive augmentation", {"augmentation": None, "kimg": 40}),
 ]
-LONG = [
-    Trial("no augmentation, long", {"augmentation": 0.0, "kimg": 160}),
-    Trial("adaptive augmentation, long", {"augmentation": None, "kimg": 160}),
-]
 UNGUIDED = [
     Trial("no heads, no augmentation, long", {"augmentation": 0.0, "kimg": 120}, guided=False),
     Trial("no heads, adaptive augmentation, long", {"augmentation": None, "kimg": 120}, guided=False),
@@ -103,7 +99,7 @@ UNGUIDED = [
 PROGRAMME = [
     *(("r3-gan", cohort, "resolution-016", trial, 2) for trial in SCREENED for cohort in (HEAD, CHEST)),
     *(("r3-gan", CHEST, "samples-00040", trial, 3) for trial in UNGUIDED),
-    *(("cpd-gan", CHEST, "samples-00040", trial, 3) for trial in (*FEW_IMAGES, *LONG)),
+    *(("cpd-gan", CHEST, "samples-00040", trial, 3) for trial in FEW_IMAGES),
 ]
 
 
