@@ -41,10 +41,10 @@ def load_generator(folder: Path, device: torch.device) -> nn.Module:
     return place(generator, device).eval().requires_grad_(False)
 
 
-def draw_labels(labels: NDArray[np.float32], count: int, seed: int, minimum: int = 1) -> NDArray[np.float32]:
-    """Draw label vectors from the training distribution of combinations, leaving rare ones out.
+def draw_labels(labels: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
+    """Draw label vectors from the training distribution of combinations.
 
-    A rare combination could point at one patient; its share goes to the others in proportion.
+    A rare combination could point at one patient: the config's `minimum_combination` keeps it out of every experiment.
 
     Parameters
     ----------
@@ -54,26 +54,13 @@ def draw_labels(labels: NDArray[np.float32], count: int, seed: int, minimum: int
         How many to draw.
     seed : int
         Of the drawing.
-    minimum : int
-        Combinations with fewer training images are left out.
 
     Returns
     -------
     numpy.ndarray
         float32 ``[count, findings]`` of 0 and 1.
-
-    Raises
-    ------
-    UserError
-        When no combination has enough training images.
     """
     combinations, counts = np.unique(known_labels(labels), axis=0, return_counts=True)
-    counts = np.where(counts >= minimum, counts, 0)
-    if not counts.any():
-        raise UserError(
-            f"cohorts.minimum_combination: no label combination has {minimum} training images, so none can be sampled; "
-            "lower it or train on more images."
-        )
     return draw_combinations(combinations, counts, random_stream(seed, "labels", 0), count)
 
 
