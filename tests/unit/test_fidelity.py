@@ -525,6 +525,8 @@ def test_words_say_what_the_figure_cannot(metrics: pd.DataFrame) -> None:
     for part in ("95% jackknife", "n = 300 images", "one level only", "All patients are simulated", "single replicate"):
         assert part in words.caption
     assert "blobs, r3-gan" in words.alt
+    one_judge = two_levels(metrics).assign(axis="samples")
+    assert "one level only" not in fidelity_words(one_judge, "samples", 0.95).caption
 
 
 def test_where_nothing_was_measured_figure_and_words_say_so(metrics: pd.DataFrame, tmp_path: Path) -> None:

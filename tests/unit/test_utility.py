@@ -99,7 +99,7 @@ def test_numbers_follow_from_the_aurocs() -> None:
         lost = one(result, "r3-gan", f"{metric}_gap", "mean")
         assert lost["value"] == pytest.approx(both[0]["value"] - both[1]["value"])
         assert lost["ci_low"] < lost["value"] < lost["ci_high"]
-        # Paired: narrower than the difference of two independent classifiers would be.
+        # That they are paired shows in the next test: of the same classifier twice nothing is left.
         widths = [row["ci_high"] - row["ci_low"] for row in (*both, lost)]
         assert widths[2] < widths[0] + widths[1]
 

@@ -62,9 +62,9 @@ def fidelity_table(metrics: pd.DataFrame, axis: str) -> pd.DataFrame:
 def draw_fidelity_figure(metrics: pd.DataFrame, axis: str, stem: str | Path) -> pd.DataFrame:
     """Draw every metric of fidelity against an axis and save it under `stem` (.pdf, .svg, .png, .csv).
 
-    Small multiples, two rows of panels for each cohort. Levels stand side by side and are not joined: the judge is
-    another at each, so distances in its features can be compared at one level only. At each level a grey line and band
-    are what real images reach, broken lines what spoilt ones do.
+    Small multiples, two rows of panels for each cohort. Levels stand side by side and are not joined: each
+    resolution has a judge of its own, so distances in its features can be compared at one resolution only. At each
+    level a grey line and band are what real images reach, broken lines what spoilt ones do.
 
     Parameters
     ----------
