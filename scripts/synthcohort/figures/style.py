@@ -13,11 +13,22 @@ from matplotlib.figure import Figure
 
 from synthcohort.core.atomic import atomic_path, write_csv
 
-# Text is laid out before it is embedded: reading these tables of a font for each PDF takes a quarter of all drawing.
-subset.Options._drop_tables_default += ["GDEF", "GPOS", "GSUB"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
+
+load_font = subset.load_font
+
+
+def _load_without_layout(*args: Any, **options: Any) -> Any:
+    """Load a font that is to be embedded in a PDF; text is laid out by then, and reading these tables takes long."""
+    font = load_font(*args, **options)
+    for table in ("GDEF", "GPOS", "GSUB"):
+        if table in font:
+            del font[table]
+    return font
+
+
+subset.load_font = _load_without_layout
 
 MM = 1 / 25.4
 ONE_COLUMN = 88 * MM
