@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from synthcohort.figures.numbers import AXIS_LABELS, KEYS, POOLED, level_text, pool
+from synthcohort.figures.numbers import AXIS_LABELS, KEYS, POOLED, level_text, pool, spaced
 from synthcohort.figures.style import GREY, MM, TWO_COLUMNS, look, ordered_sources, save_figure
 
 NOT_MEASURED = "Not measured: no experiment of this axis has enough images."
@@ -224,4 +224,4 @@ def _draw_legend(panel: Axes, families: list[str], design: Multiples) -> None:
 
 def _plain(value: float) -> str:
     """Two digits that count, without an exponent: ``0.26``, ``730``, ``14 000``."""
-    return f"{float(f'{value:.2g}'):,.12g}".replace(",", "\u202f")
+    return spaced(f"{float(f'{value:.2g}'):,.12g}")

@@ -125,15 +125,20 @@ def verdict(rows: pd.DataFrame) -> pd.Series:
     return verdicts.mask(rows["value"].isna(), TOO_FEW)
 
 
+def spaced(text: str) -> str:
+    """Write the commas between thousands as narrow spaces: ``5,950`` becomes ``5 950``."""
+    return text.replace(",", "\u202f")
+
+
 def level_text(axis: str, level: int) -> str:
     """Write a level for people: ``32²``, ``10``, ``5 950``."""
-    return f"{level}²" if axis == "resolution" else f"{level:,}".replace(",", "\u202f")
+    return f"{level}²" if axis == "resolution" else spaced(f"{level:,}")
 
 
 def kimg_text(kimg: float) -> str:
     """Write a number of thousand images: ``0.06``, ``1.2``, ``24``, ``12 000``."""
     text = f"{kimg:.2f}" if kimg < 1 else f"{kimg:.1f}" if kimg < 10 else f"{kimg:,.0f}"
-    return text.replace(",", "\u202f")
+    return spaced(text)
 
 
 def summarise(metrics: pd.DataFrame, finding: str = "mean") -> pd.DataFrame:

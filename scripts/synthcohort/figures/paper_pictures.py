@@ -21,6 +21,7 @@ from synthcohort.figures.attribution import (
 )
 from synthcohort.figures.gallery import BANNER_STYLE, banner
 from synthcohort.figures.neighbours import distance_text
+from synthcohort.figures.numbers import spaced
 from synthcohort.figures.pictures import GAP, canvas, first_channel, place_image, wrap
 from synthcohort.figures.style import GREY, MM, ONE_COLUMN, TWO_COLUMNS, save_figure, styled
 from synthcohort.measures.attribution import rank_correlations
@@ -98,7 +99,7 @@ def draw_paper_neighbours(runs: Mapping[str, Run], stem: str | Path, width: str)
             found = {group: arrays[f"judge_{group}"][:, : most[group], 0] for group in GROUPS}
             searched = dict(zip(SEARCHED, arrays["searched"].tolist(), strict=True))
             distances = {group: arrays[f"judge_{group}_distances"] for group in GROUPS}
-        counts = [f"of {searched[group]:,}".replace(",", "\u202f") for group in GROUPS]
+        counts = [spaced(f"of {searched[group]:,}") for group in GROUPS]
         for left, *lines in zip(lefts, ["Synthetic", *GROUPS.values()], [run.source, *counts], strict=True):
             for line, text in enumerate(lines):
                 panel.text(left, top + HEAD + line * LINE - 0.8 * MM, text, fontsize=6, va="baseline")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from synthcohort.figures.numbers import spaced
+
 
 @dataclass(frozen=True)
 class Table:
@@ -15,7 +17,7 @@ class Table:
 
 def whole(number: float) -> str:
     """Write a count with narrow spaces between thousands."""
-    return f"{int(number):,}".replace(",", "\u202f")
+    return spaced(f"{int(number):,}")
 
 
 def duration(seconds: float) -> str:
