@@ -1,4 +1,4 @@
-"""A real SLURM on this machine alone: munged, slurmctld and two slurmd, each with one core and a fake card."""
+"""A real SLURM on this machine alone: munged, slurmctld and two slurmd, each with four cores by name and a fake card."""
 
 import os
 import shutil
@@ -25,6 +25,7 @@ MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
+SlurmdParameters=config_overrides
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
@@ -48,7 +49,7 @@ KillWait=5
 OverTimeLimit=0
 GresTypes=gpu
 """
-NODE = "NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=20000 Gres=gpu:1\n"
+NODE = "NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=20000 Gres=gpu:1\n"
 PARTITION = f"PartitionName=cpu Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP\n"
 
 

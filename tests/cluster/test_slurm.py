@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from compared import GENERATOR, RUN, TRAINING_LOG, digests, smaller_tiny
+from compared import COHORT, GENERATOR, RUN, TRAINING_LOG, digests, tiny
 from slurm import ENVIRONMENT, NODES, Slurm, ask
 from watching import unlock, wait_until
 from workflows import ROOT, Workflow
@@ -69,7 +69,7 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    workflow = Workflow(tmp_path_factory.mktemp("local") / "project", smaller_tiny())
+    workflow = Workflow(tmp_path_factory.mktemp("local") / "project", tiny())
     workflow.run()
     return workflow
 
@@ -78,7 +78,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 def half_done(slurm: Slurm, local: Workflow, tmp_path: Path) -> ClusterWorkflow:
     """The finished local project without its generator and all that came of it."""
     shutil.copytree(local.folder, tmp_path / "project", symlinks=True)
-    workflow = ClusterWorkflow(tmp_path / "project", smaller_tiny())
+    workflow = ClusterWorkflow(tmp_path / "project", tiny())
     shutil.rmtree(workflow.folder / RUN)
     (workflow.folder / TRAINING_LOG).unlink()
     return workflow
@@ -113,12 +113,30 @@ def ends_in_the_same_bytes(process: subprocess.Popen, workflow: ClusterWorkflow,
 
 
 def test_whole_study(slurm: Slurm, local: Workflow, tmp_path: Path) -> None:
-    workflow = ClusterWorkflow(tmp_path / "project", smaller_tiny())
+    workflow = ClusterWorkflow(tmp_path / "project", tiny())
     shutil.copytree(local.folder / "private", workflow.folder / "private")  # the key of the pseudonyms
     output = workflow.run()
     assert output.count("has been submitted with SLURM jobid") > 20
     assert digests(workflow.folder) == digests(local.folder)
     assert "Nothing to be done" in workflow.run()
+
+
+def test_jobs_of_seconds_are_submitted_together(slurm: Slurm, local: Workflow, tmp_path: Path) -> None:
+    """Four selections are one SLURM job that runs them side by side, as the profile groups them."""
+    axis = {"axis": "samples", "levels": [1, 2, 3, 4], "families": ["r3-gan"], "resolution": 8, "combinations": 2}
+    config = tiny()
+    config["axes"].append(axis)
+    names = [f"samples-{level:05d}" for level in axis["levels"]]
+    selections = [f"{COHORT}/{name}/selection.parquet" for name in names]
+    shutil.copytree(local.folder, tmp_path / "project", symlinks=True)
+    alone = Workflow(tmp_path / "project", config)
+    alone.run(*selections)
+    made = digests(alone.folder)
+    for path in selections:
+        (alone.folder / path).unlink()
+    output = ClusterWorkflow(alone.folder, config).run(*selections)
+    assert output.count("has been submitted with SLURM jobid") == 1
+    assert digests(alone.folder) == made
 
 
 def test_a_cancelled_job_is_queued_again(half_done: ClusterWorkflow, local: Workflow) -> None:

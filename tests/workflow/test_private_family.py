@@ -1,10 +1,15 @@
 """A family with a privacy bound, attacked with shadow generators of its own."""
 
 import json
+import random
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from compared import digests
 from planted import study_of, write_cohort
+from watching import Watcher
 
 pytestmark = pytest.mark.workflow
 EXPERIMENT = "cohorts/own/resolution-008"
@@ -42,6 +47,24 @@ def test_shadows_are_dealt_other_halves(shadowed) -> None:
     learnt = [set(table.loc[table["side"] == "train", "patient_id"]) for table in tables]
     tested = set(audited.loc[audited["side"] == "test", "patient_id"])
     assert {sum(patient in own for own in learnt) for patient in tested} == {SHADOWS // 2}
+
+
+def test_dealing_is_killed_once(shadowed, workflow_type, tmp_path: Path) -> None:
+    """SIGKILL at a random moment and one retry, as tests/faults does with every other rule."""
+    shutil.copytree(shadowed.folder, tmp_path / "project", symlinks=True)
+    again = workflow_type(tmp_path / "project", shadowed.config)
+    tables = sorted((again.results / EXPERIMENT / "shadows").glob("*.parquet"))
+    undisturbed = digests(again.folder, "results/own")
+    assert len(tables) == SHADOWS
+    watcher = Watcher({"select_shadows": random.Random(7).uniform(0, 1)})  # CPU seconds; the job takes more
+    for table in tables:
+        table.unlink()
+    process = again.start("--retries", "1", *(str(table.relative_to(again.folder)) for table in tables))
+    with watcher.watching(process.pid):
+        output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output[-6000:]
+    assert watcher.killed == {"select_shadows"}
+    assert digests(again.folder, "results/own") == undisturbed
 
 
 def test_their_attack_stands_beside_its_controls(shadowed) -> None:
