@@ -1,4 +1,4 @@
-"""A real SLURM on this machine alone: munged, slurmctld and two slurmd, each with four cores by name and a fake card."""
+"""A real SLURM on this machine alone: munged, slurmctld, two slurmd, each with four cores by name and a fake card."""
 
 import os
 import shutil

@@ -37,7 +37,7 @@ def digests(folder: Path, under: str = "results/tiny") -> dict[str, str]:
 
 
 def tiny() -> dict:
-    """studies/tiny.yaml: so few patients that the costly audits say "not measured", a training long enough to be cut."""
+    """studies/tiny.yaml: too few patients for costly audits ("not measured"), a training long enough to be cut."""
     return yaml.safe_load((ROOT / "studies/tiny.yaml").read_text())
 
 
