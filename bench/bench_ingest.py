@@ -129,10 +129,12 @@ def _steps(files: list[Path], work: Path, resolution: int) -> dict[str, Callable
 
     def preprocess() -> None:
         shard = Shard("bench", True, folder, private, ingest, [resolution], state["index"].findings)
-        preprocess_shard(shard, 0, state["index"].table, work / "shard")
+        preprocess_shard(shard, 0, state["index"].parts, work / "shard")
 
     def merge() -> None:
-        merge_shards(state["index"].table, [work / "shard"], work / "store", work / "index.parquet", [resolution], 0.0)
+        merge_shards(
+            state["index"].parts(), [work / "shard"], work / "store", work / "index.parquet", [resolution], 0.0
+        )
 
     def bare() -> None:
         for path in files:

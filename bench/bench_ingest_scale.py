@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from bench_ingest import write_slices
 
-from synthcohort.core.atomic import read_json, write_csv, write_json, write_parquet
+from synthcohort.core.atomic import read_json, read_parts, write_csv, write_json, write_parquet
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.store import Finding
 from synthcohort.dicom.index import index_folder
@@ -38,7 +38,7 @@ def index(work: Path) -> None:
     names = sorted(path.name for path in (work / "in").iterdir())
     labels = pd.DataFrame({"file": names, "finding": np.arange(len(names)) % 2})
     found = index_folder(work / "in", labels, "file", [], Ingest(shards=SHARDS), max(RESOLUTIONS), work / "private", 1)
-    write_parquet(work / "headers.parquet", found.table)
+    write_parquet(work / "headers.parquet", found.parts())
     write_json(work / "findings.json", [finding.model_dump() for finding in found.findings])
 
 
@@ -46,16 +46,13 @@ def preprocess(work: Path, number: int = 0) -> None:
     """As the rule `preprocess`, for one shard."""
     findings = [Finding.model_validate(entry) for entry in read_json(work / "findings.json")]
     shard = Shard("bench", True, work / "in", work / "private", Ingest(shards=SHARDS), RESOLUTIONS, findings)
-    rows = pd.read_parquet(work / "headers.parquet", filters=[("shard", "==", number)])
-    preprocess_shard(shard, number, rows, work / f"shard{number}")
+    preprocess_shard(shard, number, lambda: read_parts(work / "headers.parquet"), work / f"shard{number}")
 
 
 def merge(work: Path) -> None:
     """As the rule `merge`."""
     shards = [work / f"shard{number}" for number in range(SHARDS)]
-    merge_shards(
-        pd.read_parquet(work / "headers.parquet"), shards, work / "store", work / "index.parquet", RESOLUTIONS, 0.0
-    )
+    merge_shards(read_parts(work / "headers.parquet"), shards, work / "store", work / "index.parquet", RESOLUTIONS, 0.0)
 
 
 def nothing(_work: Path) -> None:

@@ -1,7 +1,7 @@
 """Index a cohort: one row per file, labels joined, patients pseudonymised."""
 
 from synthcohort.cohort.datasets.registry import read_dataset
-from synthcohort.cohort.labels import drop_unlabelled, mark_normal
+from synthcohort.cohort.labels import drop_unlabelled, mark_normal, names_with_normal
 from synthcohort.core.atomic import read_json, write_json, write_parquet
 from synthcohort.core.cohort_config import Ingest, OwnData
 from synthcohort.core.job import run_job
@@ -32,11 +32,16 @@ def main(snakemake):
         display,
         labels.columns,
     )
-    check_rejected(index.table, ingest.maximum_rejected)
+    check_rejected(index.reasons, ingest.maximum_rejected)
     known = {finding.name: finding for finding in index.findings}
-    table, names = (drop_unlabelled if params.drop_unlabelled else mark_normal)(index.table, list(known))
+    if params.drop_unlabelled:
+        names = list(known)
+        parts = (drop_unlabelled(part, names) for part in index.parts())
+    else:
+        names = names_with_normal(index.parts(), list(known))
+        parts = (mark_normal(part, names) for part in index.parts())
     findings = [known.get(name) or Finding(name=name, display=readable(name)) for name in names]
-    write_parquet(snakemake.output.headers, table)
+    write_parquet(snakemake.output.headers, parts)
     write_json(snakemake.output.findings, [finding.model_dump() for finding in findings])
     note_indexed(source["private"], params.study, params.inventory)
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
+from synthcohort.core.atomic import read_parts
 from synthcohort.core.job import run_job
 from synthcohort.dicom.merge import merge_shards
 
@@ -11,7 +10,7 @@ from synthcohort.dicom.merge import merge_shards
 def main(snakemake):
     """Write one store per resolution and index.parquet."""
     merge_shards(
-        pd.read_parquet(snakemake.input.headers),
+        read_parts(snakemake.input.headers),
         [Path(path).parent for path in snakemake.input.files],
         Path(snakemake.output.stores[0]).parent.parent,
         snakemake.output.index,

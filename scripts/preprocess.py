@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from synthcohort.core.atomic import read_json
+from synthcohort.core.atomic import read_json, read_parts
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.job import run_job
 from synthcohort.core.store import Finding
@@ -28,8 +26,8 @@ def main(snakemake):
         findings=[Finding.model_validate(entry) for entry in read_json(snakemake.input.findings)],
         masks=masks,
     )
-    index = pd.read_parquet(snakemake.input.headers, filters=[("shard", "==", int(wildcards.shard))])
-    preprocess_shard(shard, int(wildcards.shard), index, Path(snakemake.output.files).parent)
+    output = Path(snakemake.output.files).parent
+    preprocess_shard(shard, int(wildcards.shard), lambda: read_parts(snakemake.input.headers), output)
 
 
 run_job(snakemake, main)

@@ -15,7 +15,7 @@ from synthcohort.cohort.datasets.chexpert import FINDINGS as CHEXPERT
 from synthcohort.cohort.datasets.registry import read_dataset
 from synthcohort.cohort.datasets.rsna_haemorrhage import FINDINGS as RSNA
 from synthcohort.cohort.datasets.vindr_cxr import FINDINGS as VINDR
-from synthcohort.cohort.labels import mark_normal
+from synthcohort.cohort.labels import mark_normal, names_with_normal
 from synthcohort.core.cohort_config import Ingest, OwnData
 from synthcohort.core.datasets import DATASETS
 from synthcohort.core.store import ImageStore
@@ -52,12 +52,14 @@ def ingest(work: Path, data: OwnData, findings: tuple[str, ...] = (), **policy) 
     index = index_folder(
         data.folder, labels.table, labels.key, chosen, settings, SIDE, private, 1, columns=labels.columns
     )
-    table, names = mark_normal(index.table, [finding.name for finding in index.findings])
+    names = names_with_normal(index.parts(), [finding.name for finding in index.findings])
+    table = mark_normal(index.table, names)
     shard = Shard("test", False, Path(data.folder), private, settings, [SIDE], index.findings)
     folders = [work / "shards" / str(number) for number in range(settings.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, table.drop(columns=set(names) - {f.name for f in index.findings}), folder)
-    merged = merge_shards(table, folders, work / "store", work / "index.parquet", [SIDE], settings.maximum_rejected)
+        preprocess_shard(shard, number, index.parts, folder)
+    merge_shards([table], folders, work / "store", work / "index.parquet", [SIDE], settings.maximum_rejected)
+    merged = pd.read_parquet(work / "index.parquet")
     paths = pd.read_parquet(private / "files.parquet").set_index("file_id")["path"]
     merged.index = pd.Index(paths.loc[merged["file_id"]])
     return Result(merged, ImageStore(work / "store" / f"{SIDE:03d}"))

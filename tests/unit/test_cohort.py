@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from synthcohort.cohort.experiments import CohortImages, experiments_table
 from synthcohort.cohort.findings import finding_list
-from synthcohort.cohort.labels import combination_names, mark_normal
+from synthcohort.cohort.labels import combination_names, mark_normal, names_with_normal
 from synthcohort.cohort.split import split_patients, split_table
 from synthcohort.core.config import Statistics, Study
 from synthcohort.core.errors import UserError
@@ -20,20 +20,31 @@ def labels(*rows: tuple, findings: tuple[str, ...] = ("edema", "fracture")) -> p
 
 
 def test_normal_rows_get_no_finding() -> None:
-    index, findings = mark_normal(labels((0, 0), (1, 0), (0, np.nan)), ["edema", "fracture"])
+    index = labels((0, 0), (1, 0), (0, np.nan))
+    findings = names_with_normal([index], ["edema", "fracture"])
     assert findings == ["edema", "fracture", "no_finding"]
-    np.testing.assert_array_equal(index["no_finding"], [1, 0, np.nan])
+    np.testing.assert_array_equal(mark_normal(index, findings)["no_finding"], [1, 0, np.nan])
 
 
 def test_an_existing_no_finding_column_is_completed_not_replaced() -> None:
-    index, findings = mark_normal(labels((0, 0), (1, 0), findings=("edema", "no_finding")), ["edema", "no_finding"])
+    index = labels((0, 0), (1, 0), findings=("edema", "no_finding"))
+    findings = names_with_normal([index], ["edema", "no_finding"])
     assert findings == ["edema", "no_finding"]
-    np.testing.assert_array_equal(index["no_finding"], [1, 0])
+    np.testing.assert_array_equal(mark_normal(index, findings)["no_finding"], [1, 0])
 
 
 def test_a_cohort_without_normal_rows_gets_no_column() -> None:
-    _, findings = mark_normal(labels((0, 1), (1, 0)), ["edema", "fracture"])
+    parts = [labels((0, 1)), labels((1, 0))]
+    findings = names_with_normal(parts, ["edema", "fracture"])
     assert findings == ["edema", "fracture"]
+    assert mark_normal(parts[0], findings).equals(parts[0])
+
+
+def test_one_normal_row_gives_every_part_the_column() -> None:
+    parts = [labels((0, 1)), labels((0, 0)), labels((np.nan, 1))]
+    findings = names_with_normal(parts, ["edema", "fracture"])
+    marked = [mark_normal(part, findings)["no_finding"].tolist() for part in parts]
+    np.testing.assert_array_equal(marked, [[0], [1], [np.nan]])
 
 
 def test_combinations_are_named_by_their_positive_findings() -> None:

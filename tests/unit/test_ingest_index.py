@@ -1,5 +1,6 @@
 """The index: labels joined by whatever names the files, pseudonyms, order, odd folders."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -15,7 +16,8 @@ import pytest
 from dicom_files import ct, save
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
-from synthcohort.dicom.folder import changes_since_index, inventory_digest, note_indexed, walk
+from synthcohort.dicom.filetable import FileTable, disk_errors
+from synthcohort.dicom.folder import Entry, changes_since_index, inventory_digest, note_indexed, walk
 from synthcohort.dicom.index import COLUMNS, check_rejected, index_folder, shard_of
 from synthcohort.dicom.labels import match, read_labels
 from synthcohort.dicom.pseudonyms import Pseudonyms
@@ -191,11 +193,13 @@ def test_unreadable_label_tables(tmp_path):
         assert name not in str(error.value)
 
 
-def test_match_prefers_the_reading_with_most_hits():
+def test_match_prefers_the_reading_with_most_hits(tmp_path):
     labels = read_labels(pd.DataFrame({"k": ["a/1", "b/1", "2"], "x": [0, 1, 0]}), "k", [])
-    rows, unused = match(labels, "k", ["a/1", "b/1", "c/2"], ["", "", ""])
-    assert rows.tolist() == [0, 1, -1]
-    assert unused == 1
+    files = FileTable(tmp_path)
+    files.add_headers((path, "", None) for path in ("a/1", "b/1", "c/2"))
+    column, unused = match(labels, "k", files)
+    assert (column, unused) == ("path", 1)
+    assert [row for *_, row in files.labelled_headers(column)] == [0, 1, -1]
 
 
 # Pseudonyms and order
@@ -232,10 +236,20 @@ def test_pseudonyms_are_keyed_and_of_one_purpose():
 
 
 def test_private_files_are_for_the_owner_alone(cohort):
-    index(cohort, label_table())
+    still_open = index(cohort, label_table())
+    assert set(os.listdir(cohort / "private")) == {"key", "files.parquet"}, "no name for what it works with"
+    assert len(still_open.table) == 6
     assert stat.S_IMODE((cohort / "private").stat().st_mode) == 0o700
     for name in ("key", "files.parquet"):
         assert stat.S_IMODE((cohort / "private" / name).stat().st_mode) == 0o600
+
+
+def test_a_full_disk_is_told_as_any_other(tmp_path):
+    files = FileTable(tmp_path)
+    files._database.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(OSError) as error, disk_errors():
+        files.list_entries(Entry(f"folder/{number}") for number in range(10_000))
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_a_damaged_key_is_not_replaced_in_silence(cohort):
@@ -368,13 +382,13 @@ def test_jobs_take_the_kept_inventory(cohort):
 def test_too_many_rejected_files_stop_the_run(cohort):
     for number in range(3):
         (cohort / "in" / f"junk{number}").write_text("junk")
-    table = index(cohort, label_table()).table
+    reasons = index(cohort, label_table()).reasons
     with pytest.raises(UserError, match=r"3 of 9 files \(33\.3%\).*ingest\.maximum_rejected.*3 × not a DICOM file"):
-        check_rejected(table, 0.3)
-    check_rejected(table, 1 / 3)
+        check_rejected(reasons, 0.3)
+    check_rejected(reasons, 1 / 3)
 
 
 def test_nothing_accepted_stops_the_run_whatever_the_limit(cohort):
-    table = index(cohort, label_table(), smallest=64).table
+    reasons = index(cohort, label_table(), smallest=64).reasons
     with pytest.raises(UserError, match="no file was accepted"):
-        check_rejected(table, 1)
+        check_rejected(reasons, 1)

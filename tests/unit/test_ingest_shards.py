@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pyarrow.parquet import ParquetFile
 from pydicom import dcmread
 
 from dicom_files import change, ct, ct_values, in_every_syntax, save
 from synthcohort.core.cohort_config import Ingest, Window
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import ImageStore
+from synthcohort.dicom import index as index_module
 from synthcohort.dicom import preprocess
 from synthcohort.dicom.index import index_folder
 from synthcohort.dicom.merge import merge_shards
@@ -58,10 +60,9 @@ def run(cohort, output, policy=None, masks=False, sides=SIDES):
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, sides, index.findings, lesions)
     folders = [output / "shards" / str(number) for number in range(policy.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, index.table, folder)
-    return merge_shards(
-        index.table, folders, output / "store", output / "index.parquet", sides, policy.maximum_rejected
-    )
+        preprocess_shard(shard, number, index.parts, folder)
+    merge_shards(index.parts(), folders, output / "store", output / "index.parquet", sides, policy.maximum_rejected)
+    return pd.read_parquet(output / "index.parquet")
 
 
 def stores(output):
@@ -76,7 +77,6 @@ def test_the_store_holds_what_the_index_accepts_in_its_order(cohort):
     index = run(cohort, cohort / "out")
     accepted = index[index["status"] == "accepted"]
     assert len(accepted) == COUNT - 1
-    assert index.equals(pd.read_parquet(cohort / "out" / "index.parquet"))
     assert index.loc[index["status"] == "rejected", "reason"].tolist() == [Reason.SHORT.value]
     paths = pd.read_parquet(cohort / "private" / "files.parquet").set_index("file_id")["path"]
     for store, side in zip(stores(cohort / "out"), SIDES, strict=True):
@@ -99,6 +99,29 @@ def test_the_number_of_shards_changes_nothing(cohort):
     run(cohort, cohort / "one", ingest(1))
     run(cohort, cohort / "many", ingest(9))  # some of them empty
     assert file_bytes(cohort / "one" / "store") == file_bytes(cohort / "many" / "store")
+
+
+def test_what_is_in_memory_at_a_time_changes_nothing(cohort, monkeypatch):
+    whole = run(cohort, cohort / "one", ingest(5), masks=True)
+    monkeypatch.setattr(index_module, "ROWS", 2)
+    parts = run(cohort, cohort / "many", ingest(5), masks=True)
+    assert ParquetFile(cohort / "many" / "index.parquet").num_row_groups == COUNT // 2
+    assert parts.equals(whole)
+    for one, many in zip(stores(cohort / "one"), stores(cohort / "many"), strict=True):
+        assert many.records.equals(one.records)
+        assert np.array_equal(many.images, one.images)
+        assert many.info.digests["masks.npy"] == one.info.digests["masks.npy"]
+
+
+@pytest.mark.parametrize("also", ["fewer", "others"])
+def test_shards_of_another_index_are_refused(cohort, also):
+    run(cohort, cohort / "out", ingest(1))
+    path = cohort / "in" / "i0"
+    path.rename(cohort / "in" / "i12") if also == "others" else save(ct(number=20), cohort / "in" / "i12")
+    with pytest.raises(UserError, match="shards are not those of its index; run the same command again with"):
+        merge_shards(
+            indexed(cohort, ingest(1)).parts(), [cohort / "out/shards/0"], cohort / "s", cohort / "i", SIDES, 1
+        )
 
 
 def test_a_second_run_is_identical_and_decodes_nothing(cohort, monkeypatch):
@@ -218,7 +241,8 @@ def test_a_file_that_vanished_since_the_index_is_a_row(cohort):
     index = indexed(cohort, policy)
     (cohort / "in" / "i4").unlink()
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, SIDES, index.findings)
-    files = preprocess_shard(shard, 0, index.table, cohort / "shard")
+    preprocess_shard(shard, 0, index.parts, cohort / "shard")
+    files = pd.read_parquet(cohort / "shard" / "files.parquet")
     assert (files["reason"] == Reason.CANNOT_OPEN.value).sum() == 1
     assert len(ImageStore(cohort / "shard" / "016")) == COUNT - 2
 
@@ -245,7 +269,7 @@ def test_a_lost_private_table_is_named(cohort):
     (cohort / "private" / "files.parquet").unlink()
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, SIDES, index.findings)
     with pytest.raises(UserError, match="run the index again"):
-        preprocess_shard(shard, 0, index.table, cohort / "shard")
+        preprocess_shard(shard, 0, index.parts, cohort / "shard")
 
 
 def test_nine_transfer_syntaxes_give_identical_rows(tmp_path):

@@ -17,7 +17,7 @@ from synthcohort.classify.predict import whole_batches
 from synthcohort.classify.training import Training as ClassifierTraining
 from synthcohort.classify.training import class_weights, masked_loss
 from synthcohort.cohort.experiments import CohortImages, experiments_table
-from synthcohort.cohort.labels import drop_unlabelled, mark_normal
+from synthcohort.cohort.labels import drop_unlabelled, mark_normal, names_with_normal
 from synthcohort.cohort.split import split_patients
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.config import Classifier, Statistics, Study
@@ -109,13 +109,13 @@ def test_a_combination_can_be_cut() -> None:
 
 def test_drop_unlabelled() -> None:
     index = pd.DataFrame({"status": "accepted", "reason": "", "a": [0.0, 1, 0], "b": [0.0, 0, 1]})
-    corrected, names = mark_normal(index, ["a", "b"])
-    assert corrected["status"].eq("accepted").all()
+    names = names_with_normal([index], ["a", "b"])
     assert names == ["a", "b", "no_finding"]
-    paper, names = drop_unlabelled(index, ["a", "b"])
+    assert mark_normal(index, names)["status"].eq("accepted").all()
+    paper = drop_unlabelled(index, ["a", "b"])
     assert paper["status"].tolist() == ["rejected", "accepted", "accepted"]
     assert paper["reason"].tolist() == ["no positive finding (protocol)", "", ""]
-    assert names == ["a", "b"]
+    assert "no_finding" not in paper
 
 
 def test_scale_each_image(tmp_path: Path) -> None:

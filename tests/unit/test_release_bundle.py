@@ -29,7 +29,7 @@ from release_cases import (
     synthetic_store,
 )
 from synthcohort.cohort.datasets.registry import read_dataset
-from synthcohort.cohort.labels import mark_normal
+from synthcohort.cohort.labels import mark_normal, names_with_normal
 from synthcohort.core.atomic import file_digest, write_json
 from synthcohort.core.cohort_config import Cohort
 from synthcohort.core.config import Statistics
@@ -65,15 +65,18 @@ def ingest(cohort: Cohort, work: Path, side: int) -> tuple[pd.DataFrame, ImageSt
         cohort.data.folder, labels.table, labels.key, cohort.findings, cohort.ingest, side, private, 1,
         columns=labels.columns,
     )  # fmt: skip
-    table, names = mark_normal(index.table, [finding.name for finding in index.findings])
+    names = names_with_normal(index.parts(), [finding.name for finding in index.findings])
+    table = mark_normal(index.table, names)
     findings = [Finding(name=name, display=name) for name in names]
     shard = Shard("test", False, Path(cohort.data.folder), private, cohort.ingest, [side], findings)
     folders = [work / f"shard-{number}" for number in range(cohort.ingest.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, table, folder)
-    merged = merge_shards(table, folders, work / "store", work / "index.parquet", [side], 1.0)
+        preprocess_shard(shard, number, lambda: [table], folder)
+    merge_shards([table], folders, work / "store", work / "index.parquet", [side], 1.0)
     paths = pd.read_parquet(private / "files.parquet")[["file_id", "path", "patient_id"]]
-    merged = merged.merge(paths.rename(columns={"patient_id": "original"}), on="file_id")
+    merged = pd.read_parquet(work / "index.parquet").merge(
+        paths.rename(columns={"patient_id": "original"}), on="file_id"
+    )
     return merged, ImageStore(work / "store" / f"{side:03d}")
 
 

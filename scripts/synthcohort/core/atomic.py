@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,43 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_parquet(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:
-    """Write a table without its index; the same table gives the same bytes."""
-    with atomic_path(path, mode) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+def write_parquet(path: str | Path, table: pd.DataFrame | Iterable[pd.DataFrame], mode: int = 0o644) -> int:
+    """Write a table without its index; the same table gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final path.
+    table : pandas.DataFrame or iterable of pandas.DataFrame
+        The table, or its parts, one behind another, of a table that need not fit in memory: each is a row group.
+    mode : int
+        Permission bits of the file.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    with atomic_path(path, mode) as temporary, contextlib.ExitStack() as stack:
+        writer, rows = None, 0
+        for part in [table] if isinstance(table, pd.DataFrame) else table:
+            schema = writer.schema if writer else pyarrow.Schema.from_pandas(part, preserve_index=False)
+            writer = writer or stack.enter_context(ParquetWriter(temporary, schema, compression="zstd"))
+            writer.write_table(pyarrow.Table.from_pandas(part, schema, preserve_index=False))
+            rows += len(part)
+    return rows
+
+
+def read_parts(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Read a table of `write_parquet` in the parts that it was written in, without holding more than one."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns).to_pandas()
 
 
 def write_csv(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:

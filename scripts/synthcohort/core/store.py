@@ -161,7 +161,7 @@ class ImageStore:
 def write_store(
     folder: str | Path,
     blocks: Iterable[Images],
-    records: pd.DataFrame,
+    records: pd.DataFrame | Iterable[pd.DataFrame],
     info: StoreInfo,
     masks: Iterable[Images] | None = None,
 ) -> StoreInfo:
@@ -173,8 +173,8 @@ def write_store(
         Where to write.
     blocks : iterable of numpy.ndarray
         uint8 ``[n, C, H, W]``, together as many images as `records` has rows. Memory stays at one block.
-    records : pandas.DataFrame
-        One row per image with at least ``image_id``, ``patient_id`` and the finding columns.
+    records : pandas.DataFrame or iterable of pandas.DataFrame
+        One row per image with at least ``image_id``, ``patient_id`` and the finding columns; or parts of that table.
     info : StoreInfo
         `images`, `digests` and `data_version` are filled in here.
     masks : iterable of numpy.ndarray, optional
@@ -188,13 +188,12 @@ def write_store(
     folder = Path(folder)
     (folder / "store.json").unlink(missing_ok=True)
     side = info.resolution
-    digests = {"images.npy": _write_array(folder / "images.npy", blocks, (len(records), info.channels, side, side))}
+    images = write_parquet(folder / "records.parquet", records)
+    digests = {"images.npy": _write_array(folder / "images.npy", blocks, (images, info.channels, side, side))}
     if masks is not None:
-        shape = (len(records), len(info.findings), side, side)
-        digests["masks.npy"] = _write_array(folder / "masks.npy", masks, shape)
-    write_parquet(folder / "records.parquet", records)
+        digests["masks.npy"] = _write_array(folder / "masks.npy", masks, (images, len(info.findings), side, side))
     digests["records.parquet"] = file_digest(folder / "records.parquet")
-    filled = info.model_copy(update={"images": len(records), "digests": digests})
+    filled = info.model_copy(update={"images": images, "digests": digests})
     filled = filled.model_copy(update={"data_version": _data_version(filled.model_dump(mode="json"))})
     write_json(folder / "store.json", filled.model_dump(mode="json"))
     return filled

@@ -1,6 +1,7 @@
 """Which files a folder holds, and a digest that tells when that changes."""
 
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -25,8 +26,8 @@ class Entry:
     problem: Reason | None = None
 
 
-def walk(folder: str | Path) -> list[Entry]:
-    """Find every file below `folder`, sorted by path; links are followed, loops of links are not.
+def walk(folder: str | Path) -> Iterator[Entry]:
+    """Find every file below `folder`, in no order; links are followed, loops of links are not.
 
     Raises
     ------
@@ -36,30 +37,42 @@ def walk(folder: str | Path) -> list[Entry]:
     root = Path(folder)
     if not root.is_dir():
         raise UserError("the cohort's folder of images does not exist; correct 'folder' in the config.")
-    entries = sorted(_walk(root), key=lambda entry: entry.path)
-    if not entries:
+    found = _walk(root)
+    first = next(found, None)
+    if first is None:
         raise UserError("the cohort's folder of images is empty; correct 'folder' in the config.")
-    if len(entries) == 1 and entries[0] == Entry(".", problem=Reason.FOLDER_LOCKED):
+    if first == Entry(".", problem=Reason.FOLDER_LOCKED):
         raise UserError("the cohort's folder of images cannot be listed (permission denied); make it readable.")
-    return entries
+    return itertools.chain([first], found)
 
 
 def _walk(root: Path) -> Iterator[Entry]:
+    """Go through folders without holding their contents: one may have a million files."""
     visited: set[tuple[int, int]] = set()
-    locked: list[str] = []
     start = len(os.path.join(root, ""))
-    for parent, folders, files in os.walk(root, followlinks=True, onerror=lambda error: locked.append(error.filename)):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders.sort()
-        for name in files:
-            path = os.path.join(parent, name)
-            yield _entry(path, path[start:].replace(os.sep, "/"))
-    for path in locked:
-        yield Entry(_escape(path[start:]) or ".", problem=Reason.FOLDER_LOCKED)
+    waiting = [os.fspath(root)]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as inside:
+                for found in inside:
+                    if _is_folder(found):
+                        waiting.append(found.path)
+                    else:
+                        yield _entry(found.path, found.path[start:].replace(os.sep, "/"))
+        except OSError:
+            yield Entry(_escape(folder[start:]) or ".", problem=Reason.FOLDER_LOCKED)
+
+
+def _is_folder(found: os.DirEntry[str]) -> bool:
+    try:
+        return found.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _entry(path: str, name: str) -> Entry:

@@ -3,11 +3,14 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom.uid import UID
 
 from synthcohort.core.atomic import write_parquet
@@ -17,13 +20,13 @@ from synthcohort.core.progress import logger, track
 from synthcohort.core.store import Finding
 from synthcohort.dicom.check import check_header
 from synthcohort.dicom.decode import DECODERS
-from synthcohort.dicom.folder import Entry, walk
-from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known
+from synthcohort.dicom.filetable import FileRow, FileTable, disk_errors
+from synthcohort.dicom.folder import walk
+from synthcohort.dicom.header import MODALITIES, PHOTOMETRIC, Header, known, parse_header
 from synthcohort.dicom.labels import NO_COLUMNS, Columns, Labels, match, read_labels
 from synthcohort.dicom.pseudonyms import Pseudonyms, private_path
 from synthcohort.dicom.read import quiet_pydicom, read_header
 from synthcohort.dicom.reasons import BY_CHOICE, Reason, UnfitError
-from synthcohort.dicom.slices import left_out
 from synthcohort.dicom.told import complete
 
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -44,41 +47,56 @@ COLUMNS = [
     "shard",
 ]
 """Columns of every index; each further column is a finding."""
+ROWS = 2_000
+"""Files that every step of ingest has in memory at a time."""
+NUMBERS = ["rows", "columns", "bits_stored"]
 PRIVATE_TABLE = "files.parquet"
+PRIVATE_COLUMNS = {
+    "file_id": "file_id",
+    "path": "path",
+    "original_patient": "patient_id",
+    "sop_instance_uid": "sop_instance_uid",
+}
+"""Columns of a `FileRow` → those of the private table."""
+CHOSEN = {reason.value for reason in BY_CHOICE}
+NO_HEADER = parse_header(Dataset(), "")
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """An index and what was counted on the way.
+    """An index that lies on disk as long as this lives, and what was counted on the way.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        `COLUMNS`, then one 0/1/NaN column per finding; one row per file.
     findings : list of Finding
         The finding columns.
+    reasons : Counter of str
+        Number of files by the reason why they are rejected; empty for the accepted ones.
     files_without_label : int
         Usable images that the label table does not know.
     labels_without_file : int
-        Rows of the label table that name no file.
+        Names in the label table that are no file's.
     """
 
-    table: pd.DataFrame
     findings: list[Finding]
+    reasons: Counter[str]
     files_without_label: int
     labels_without_file: int
+    _files: FileTable
+    _values: NDArray[np.float32]
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """Give the index, `ROWS` files at a time: `COLUMNS`, then one 0/1/NaN column per finding; one row per file."""
+        for files in self._files.sorted_files(ROWS):
+            yield _part(files, self.findings, self._values)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The whole index, in memory."""
+        return pd.concat(self.parts(), ignore_index=True)
 
 
-@dataclass(slots=True)
-class _File:
-    """One file on its way into the index."""
-
-    entry: Entry
-    header: Header | None = None
-    reason: Reason | None = None
-    label_row: int = -1
-
-
+@disk_errors()
 def index_folder(
     folder: str | Path,
     labels: str | Path | pd.DataFrame,
@@ -130,30 +148,43 @@ def index_folder(
     """
     # Labels first: what is wrong with them shows at once, not after an hour of reading headers.
     label_table = read_labels(labels, key, findings, display, columns)
-    files = _read_headers(Path(folder), ingest)
-    labels_without_file = _join_labels(files, label_table, key)
-    files_without_label = _check_headers(files, label_table, ingest, smallest)
+    if taken := {finding.name for finding in label_table.findings} & set(COLUMNS):
+        raise UserError(f"a finding cannot be called '{min(taken)}', the index has such a column; rename it.")
+    files = FileTable(private_folder)
+    total = files.list_entries(walk(folder))
+    with quiet_pydicom():
+        entries = track(files.entries(), "reading headers", total, unit="files")
+        files.add_headers(_read(Path(folder), path, problem, ingest) for path, problem in entries)
+    column, labels_without_file = match(label_table, key, files)
+    checks = _Checks(label_table, ingest, smallest, seed, Pseudonyms.open(private_folder))
+    files.add_files(checks.row(*header) for header in files.labelled_headers(column))
+    files_without_label = files.reasons()[Reason.NO_LABEL.value]
     logger.info("labels: %d usable files have none, %d rows name no file", files_without_label, labels_without_file)
-    _reject_duplicates(files)
-    _reject_slices(files, ingest.slice_step)
-    files.sort(key=lambda file: _order(seed, file))
-    pseudonyms = Pseudonyms.open(private_folder)
-    table = _table(files, label_table, pseudonyms, ingest.shards)
-    _write_private(files, table, private_folder)
-    logger.info(
-        "index: %d files, %d accepted, %d patients", len(table), (table["status"] == ACCEPTED).sum(), _patients(table)
+    files.reject_duplicates()
+    files.reject_slices(ingest.slice_step)
+    if files.pseudonyms_collide():
+        raise UserError(
+            "two pseudonyms fell on the same value, which is as good as impossible; delete the file 'key' in the "
+            "cohort's private folder and run again."
+        )
+    private = (
+        pd.DataFrame(rows)[list(PRIVATE_COLUMNS)].rename(columns=PRIVATE_COLUMNS) for rows in files.sorted_files(ROWS)
     )
-    log_reasons(table)
-    return Index(table, label_table.findings, files_without_label, labels_without_file)
+    write_parquet(private_path(private_folder, PRIVATE_TABLE), private, mode=0o600)
+    reasons = files.reasons()
+    logger.info("index: %d files, %d accepted, %d patients", total, reasons[""], files.patients())
+    log_reasons(reasons)
+    return Index(label_table.findings, reasons, files_without_label, labels_without_file, files, label_table.values)
 
 
-def log_reasons(table: pd.DataFrame) -> None:
+def log_reasons(reasons: Counter[str]) -> None:
     """Log how many files were rejected for what."""
-    for reason, count in table.loc[table["status"] == REJECTED, "reason"].value_counts().items():
-        logger.info("rejected: %d × %s", count, reason)
+    for reason, count in reasons.most_common():
+        if reason:
+            logger.info("rejected: %d × %s", count, reason)
 
 
-def check_rejected(table: pd.DataFrame, maximum_rejected: float) -> None:
+def check_rejected(reasons: Counter[str], maximum_rejected: float) -> None:
     """Stop when too many files were rejected; those that were left out by choice are not counted at all.
 
     Raises
@@ -161,137 +192,103 @@ def check_rejected(table: pd.DataFrame, maximum_rejected: float) -> None:
     UserError
         Naming the share, the limit's key, and the three most common reasons.
     """
-    rejected = table[table["status"] == REJECTED]
-    unfit = rejected[~rejected["reason"].isin([reason.value for reason in BY_CHOICE])]
-    wanted = len(table) - len(rejected) + len(unfit)
-    share = len(unfit) / max(wanted, 1)
+    wanted = Counter({reason: count for reason, count in reasons.items() if reason not in CHOSEN})
+    unfit = Counter({reason: count for reason, count in wanted.items() if reason})
+    share = unfit.total() / max(wanted.total(), 1)
     if share > maximum_rejected:
-        common = Counter(unfit["reason"]).most_common(3)
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in common)
+        common = ", ".join(f"{count} × {reason}" for reason, count in unfit.most_common(3))
         raise UserError(
-            f"{len(unfit)} of {wanted} files ({share:.1%}) were rejected, more than ingest.maximum_rejected "
-            f"({maximum_rejected:.1%}) allows; the most common reasons: {reasons}. Correct the data or the ingest "
-            "keys, or raise the limit."
+            f"{unfit.total()} of {wanted.total()} files ({share:.1%}) were rejected, more than "
+            f"ingest.maximum_rejected ({maximum_rejected:.1%}) allows; the most common reasons: {common}. Correct the "
+            "data or the ingest keys, or raise the limit."
         )
-    if len(rejected) == len(table):
+    if not reasons[""]:
         raise UserError("no file was accepted; see the reasons in the log, and correct the data or the ingest keys.")
 
 
-def _read_headers(folder: Path, ingest: Ingest) -> list[_File]:
-    files = [_File(entry, reason=entry.problem) for entry in walk(folder)]
-    with quiet_pydicom():
-        for file in track(files, "reading headers", unit="files"):
-            if file.reason is not None:
-                continue
+def _read(folder: Path, path: str, problem: str, ingest: Ingest) -> tuple[str, str, Header | None]:
+    """Give path, reason of rejection and header of one file."""
+    if problem:
+        return path, problem, None
+    try:
+        return path, "", read_header(os.path.join(folder, path), ingest.maximum_pixels)
+    except UnfitError as unfit:
+        return path, unfit.reason.value, None
+
+
+@dataclass(frozen=True, eq=False)
+class _Checks:
+    """What a file is held against, and what its row is made with."""
+
+    labels: Labels
+    ingest: Ingest
+    smallest: int
+    seed: int
+    pseudonyms: Pseudonyms
+
+    def row(self, number: int, path: str, reason: str, header: Header | None, label_row: int) -> FileRow:
+        """Check a header with what the file's row of the label table says; files without a row are rejected."""
+        if header is not None and header.is_picture and not self.labels.tells_patients:
+            if label_row >= 0:
+                raise UserError(
+                    "the label table names PNG or JPEG files, which do not say whose they are; name its column of "
+                    "patient IDs in 'data.patient'."
+                )
+            reason, header = Reason.NOT_DICOM.value, None  # a stray picture is no image of the cohort
+        if header is not None:
+            header = complete(header, self.labels.told(label_row))
+            reason = self._reason(header, label_row)
+        return self._row(number, path, reason, header or NO_HEADER, label_row)
+
+    def _reason(self, header: Header, label_row: int) -> str:
+        if label_row >= 0 or not self.labels.described:  # else what the header lacks would stand in the missing row
             try:
-                file.header = read_header(os.path.join(folder, file.entry.path), ingest.maximum_pixels)
+                check_header(header, self.ingest, self.smallest)
             except UnfitError as unfit:
-                file.reason = unfit.reason
-    return files
+                return unfit.reason.value
+        return "" if label_row >= 0 else Reason.NO_LABEL.value
 
-
-def _join_labels(files: list[_File], labels: Labels, key: str) -> int:
-    """Note each file's row of the label table; return how many rows name no file."""
-    uids = [file.header.sop_instance_uid if file.header else "" for file in files]
-    rows, unused = match(labels, key, [file.entry.path for file in files], uids)
-    for file, row in zip(files, rows, strict=True):
-        file.label_row = int(row)
-    return unused
-
-
-def _check_headers(files: list[_File], labels: Labels, ingest: Ingest, smallest: int) -> int:
-    """Check each header with what its row says; files without a row are rejected, and counted if they are else fit."""
-    missing = 0
-    for file in files:
-        if file.header is None:
-            continue
-        if file.header.is_picture and not labels.tells_patients:
-            _reject_picture(file)
-            continue
-        file.header = complete(file.header, labels.told(file.label_row))
-        if file.label_row >= 0 or not labels.described:  # else what the header lacks would stand in the missing row
-            try:
-                check_header(file.header, ingest, smallest)
-            except UnfitError as unfit:
-                file.reason = unfit.reason
-        if file.reason is None and file.label_row < 0:
-            file.reason = Reason.NO_LABEL
-            missing += 1
-    return missing
-
-
-def _reject_picture(file: _File) -> None:
-    """Of a picture that nobody can tell the patient of: a stray one is no image of the cohort."""
-    if file.label_row >= 0:
-        raise UserError(
-            "the label table names PNG or JPEG files, which do not say whose they are; name its column of patient IDs "
-            "in 'data.patient'."
+    def _row(self, number: int, path: str, reason: str, header: Header, label_row: int) -> FileRow:
+        file_id = self.pseudonyms.file_id(path)
+        z, y, x = header.position or (None, None, None)
+        return FileRow(
+            number=number,
+            place=hashlib.sha256(f"{self.seed}|{header.patient_id}|{path}".encode()).digest(),
+            label_row=label_row,
+            path=path,
+            original_patient=header.patient_id,
+            sop_instance_uid=header.sop_instance_uid,
+            study_uid=header.study_uid,
+            series_uid=header.series_uid,
+            z=z,
+            y=y,
+            x=x,
+            file_id=file_id,
+            status=REJECTED if reason else ACCEPTED,
+            reason=reason,
+            patient_id=self.pseudonyms.patient(header.patient_id) if header.patient_id else "",
+            study_id=self.pseudonyms.study(header.study_uid) if header.study_uid else "",
+            modality=known(header.modality, MODALITIES),
+            view=header.view,
+            rows=header.rows if header.rows > 0 else None,
+            columns=header.columns if header.columns > 0 else None,
+            bits_stored=header.bits_stored if header.bits_stored > 0 else None,
+            photometric=known(header.photometric, PHOTOMETRIC),
+            transfer_syntax=syntax_name(header),
+            shard=shard_of(file_id, self.ingest.shards),
         )
-    file.header, file.reason = None, Reason.NOT_DICOM
 
 
-def _reject_duplicates(files: list[_File]) -> None:
-    """Of usable files with the same SOP instance UID the first path stays."""
-    seen: set[str] = set()
-    for file in files:
-        if file.reason is None and file.header is not None:
-            uid = file.header.sop_instance_uid
-            if uid and uid in seen:
-                file.reason = Reason.DUPLICATE
-            seen.add(uid)
-
-
-def _reject_slices(files: list[_File], step: int) -> None:
-    usable = [(file.entry.path, file.header) for file in files if file.reason is None and file.header is not None]
-    thinned = left_out(usable, step)
-    for file in files:
-        if file.entry.path in thinned:
-            file.reason = Reason.SLICE
-
-
-def _order(seed: int, file: _File) -> bytes:
-    patient = file.header.patient_id if file.header else ""
-    return hashlib.sha256(f"{seed}|{patient}|{file.entry.path}".encode()).digest()
-
-
-def _table(files: list[_File], labels: Labels, pseudonyms: Pseudonyms, shards: int) -> pd.DataFrame:
-    rows = zip(*(_row(file, pseudonyms, shards) for file in files), strict=True)
-    table = pd.DataFrame(dict(zip(COLUMNS, rows, strict=True)))
-    table = table.astype(dict.fromkeys(("rows", "columns", "bits_stored"), "Int64"))
-    label_rows = [file.label_row for file in files]
-    for position, finding in enumerate(labels.findings):
-        if finding.name in COLUMNS:
-            raise UserError(f"a finding cannot be called '{finding.name}', the index has such a column; rename it.")
-        column = labels.values[label_rows, position].astype(float)
-        table[finding.name] = pd.Series(column).where(pd.Series(label_rows) >= 0)
-    if table["file_id"].duplicated().any() or _patients(table) != len({_patient(file) for file in files} - {""}):
-        raise UserError(
-            "two pseudonyms fell on the same value, which is as good as impossible; delete the file 'key' in the "
-            "cohort's private folder and run again."
-        )
-    return table
-
-
-def _row(file: _File, pseudonyms: Pseudonyms, shards: int) -> tuple[Any, ...]:
-    """Give the values of `COLUMNS`."""
-    file_id = pseudonyms.file_id(file.entry.path)
-    header = file.header
-    return (
-        file_id,
-        REJECTED if file.reason else ACCEPTED,
-        file.reason.value if file.reason else "",
-        file_id,  # of the image
-        pseudonyms.patient(header.patient_id) if header and header.patient_id else "",
-        pseudonyms.study(header.study_uid) if header and header.study_uid else "",
-        known(header.modality, MODALITIES) if header else "",
-        header.view if header else "",
-        header.rows if header and header.rows > 0 else None,
-        header.columns if header and header.columns > 0 else None,
-        header.bits_stored if header and header.bits_stored > 0 else None,
-        known(header.photometric, PHOTOMETRIC) if header else "",
-        syntax_name(header) if header else "",
-        shard_of(file_id, shards),
+def _part(files: list[FileRow], findings: list[Finding], values: NDArray[np.float32]) -> pd.DataFrame:
+    """Part of the index."""
+    table = pd.DataFrame(files, columns=FileRow._fields)
+    label_rows = table["label_row"].to_numpy()
+    shown = table.assign(image_id=table["file_id"])[COLUMNS].astype(
+        {column: "Int64" if column in NUMBERS else "int64" if column == "shard" else "str" for column in COLUMNS}
     )
+    labels = values[label_rows].astype(float)
+    labels[label_rows < 0] = np.nan
+    return pd.concat([shown, pd.DataFrame(labels, columns=[finding.name for finding in findings])], axis=1)
 
 
 def shard_of(file_id: str, shards: int) -> int:
@@ -304,23 +301,3 @@ def syntax_name(header: Header) -> str:
     if header.is_picture:
         return header.transfer_syntax
     return UID(header.transfer_syntax).name if header.transfer_syntax in DECODERS else ""
-
-
-def _patient(file: _File) -> str:
-    return file.header.patient_id if file.header else ""
-
-
-def _patients(table: pd.DataFrame) -> int:
-    return len(set(table["patient_id"]) - {""})
-
-
-def _write_private(files: list[_File], table: pd.DataFrame, private_folder: str | Path) -> None:
-    private = pd.DataFrame(
-        {
-            "file_id": table["file_id"],
-            "path": [file.entry.path for file in files],
-            "patient_id": [_patient(file) for file in files],
-            "sop_instance_uid": [file.header.sop_instance_uid if file.header else "" for file in files],
-        }
-    )
-    write_parquet(private_path(private_folder, PRIVATE_TABLE), private, mode=0o600)

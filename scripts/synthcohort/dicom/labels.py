@@ -3,7 +3,7 @@
 import difflib
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger
 from synthcohort.core.store import Finding
+from synthcohort.dicom.filetable import FileTable
 from synthcohort.dicom.header import view_of
 from synthcohort.dicom.told import NOTHING, Told
 
+MEANINGS = {"uid": "SOP instance UIDs", "path": "paths", "name": "file names", "stem": "file names without ending"}
+"""What a key column may hold, by the column of `FileTable` that has it of the files."""
 SHORT_FORMS = {"id", "ct", "mr", "ap", "pa"}
 
 
@@ -117,8 +120,8 @@ def read_labels(
     return Labels(_texts(table[key]), values, described, told)
 
 
-def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[NDArray[np.int64], int]:
-    """Find each file's row of the label table.
+def match(labels: Labels, key: str, files: FileTable) -> tuple[str, int]:
+    """Find out what the label table calls the files by.
 
     The key column may hold SOP instance UIDs, paths below the cohort's folder, or file names with or without ending:
     whichever meets most files is taken.
@@ -129,50 +132,50 @@ def match(labels: Labels, key: str, paths: list[str], uids: list[str]) -> tuple[
         From `read_labels`.
     key : str
         Name of the key column, for messages.
-    paths, uids : list of str
-        Each file's path below the folder, and its SOP instance UID (empty where unknown).
+    files : FileTable
+        With all headers; is given the labels' keys.
 
     Returns
     -------
-    rows : numpy.ndarray
-        int64 ``[files]``; -1 where a file has no row.
+    column : str
+        Of `files.labelled_headers`.
     unused : int
-        Number of rows that name no file.
+        Number of names in the label table that are no file's.
 
     Raises
     ------
     UserError
         When no row names a file, when file names are ambiguous, or when rows of one file contradict each other.
     """
-    keys = [name.replace("\\", "/").removeprefix("./").lstrip("/") for name in labels.keys]
-    wanted = set(keys) - {""}
-    readings = {
-        "SOP instance UIDs": uids,
-        "paths": paths,
-        "file names": [PurePosixPath(path).name for path in paths],
-        "file names without ending": [PurePosixPath(path).stem for path in paths],
-    }
-    hits = {meaning: len(wanted & set(names)) for meaning, names in readings.items()}
-    meaning = max(hits, key=lambda name: hits[name])  # the first of equals
-    if hits[meaning] == 0:
+    wanted = files.add_labels(name.replace("\\", "/").removeprefix("./").lstrip("/") for name in labels.keys)
+    hits = {column: files.labels_with_file(column) for column in MEANINGS}
+    column = max(hits, key=lambda name: hits[name])  # the first of equals
+    if hits[column] == 0:
         raise UserError(
-            f"the label table's column '{key}' ({len(wanted)} different values) names none of the {len(paths)} files, "
+            f"the label table's column '{key}' ({wanted} different values) names none of the {files.headers} files, "
             "neither by SOP instance UID nor by path below the folder nor by file name; correct 'folder', 'key' or "
             "'labels'."
         )
-    names = readings[meaning]
-    if meaning.startswith("file names"):
-        shared = pd.Series(names)[lambda series: series.isin(wanted) & series.duplicated(keep=False)]
-        if len(shared):
+    shared = files.files_that_share(column) if column in ("name", "stem") else 0
+    if shared:
+        raise UserError(
+            f"the label table's column '{key}' holds {MEANINGS[column]}, but {shared} files share theirs with another; "
+            "use a column with SOP instance UIDs or with paths below the folder."
+        )
+    _check_repeated(labels, key, files)
+    logger.info("labels: column '%s' holds %s; %d of %d name a file", key, MEANINGS[column], hits[column], wanted)
+    return column, wanted - hits[column]
+
+
+def _check_repeated(labels: Labels, key: str, files: FileTable) -> None:
+    """Several equal rows of a file count as one."""
+    for row, first in files.repeated_labels():
+        same = np.array_equal(labels.values[first], labels.values[row], equal_nan=True)
+        if not same or labels.told(first) != labels.told(row):
             raise UserError(
-                f"the label table's column '{key}' holds {meaning}, but {len(shared)} files share theirs with another; "
-                "use a column with SOP instance UIDs or with paths below the folder."
+                f"the label table's rows {first + 1} and {row + 1} below the heading name the same file in column "
+                f"'{key}' but differ; keep one of them."
             )
-    row_of = _first_rows(labels, keys, key)
-    rows = np.array([row_of.get(name, -1) if name else -1 for name in names], np.int64)
-    unused = len(wanted - set(names))
-    logger.info("labels: column '%s' holds %s; %d of %d name a file", key, meaning, hits[meaning], len(wanted))
-    return rows, unused
 
 
 def readable(name: str) -> str:
@@ -261,19 +264,3 @@ def _binary(column: "pd.Series[float]", name: str) -> NDArray[Any]:
             f"the heading ({len(wrong)} such rows); mend the table, or name the columns to use in 'findings'."
         )
     return numbers
-
-
-def _first_rows(labels: Labels, keys: list[str], key: str) -> dict[str, int]:
-    """File → its row; several equal rows count as one."""
-    row_of: dict[str, int] = {}
-    for row, name in enumerate(keys):
-        first = row_of.setdefault(name, row)
-        if not name or first == row:
-            continue
-        same = np.array_equal(labels.values[first], labels.values[row], equal_nan=True)
-        if not same or labels.told(first) != labels.told(row):
-            raise UserError(
-                f"the label table's rows {first + 1} and {row + 1} below the heading name the same file in column "
-                f"'{key}' but differ; keep one of them."
-            )
-    return row_of

@@ -1,117 +1,152 @@
-"""Shards into one store per resolution, in the index's order, and the final index."""
+"""Shards into one store per resolution, in the index's order, and the final index, a part of the tables at a time."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.core.atomic import write_parquet
-from synthcohort.core.store import ImageStore, write_store
+from synthcohort.core.atomic import read_parts, write_parquet
+from synthcohort.core.errors import UserError
+from synthcohort.core.store import StoreInfo, write_store
 from synthcohort.dicom.index import ACCEPTED, COLUMNS, check_rejected, log_reasons
 from synthcohort.dicom.preprocess import BLOCK, PIXEL_COLUMNS
 
 Images = NDArray[np.uint8]
-
-
-def merge_index(index: pd.DataFrame, files: list[pd.DataFrame]) -> pd.DataFrame:
-    """Bring what the pixels said into the index.
-
-    Parameters
-    ----------
-    index : pandas.DataFrame
-        From `index.index_folder`.
-    files : list of pandas.DataFrame
-        Each shard's ``files.parquet``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The index, with final status and reason, and ``windowed``, ``window_low``, ``window_high`` behind its fixed
-        columns.
-    """
-    pixels = pd.concat(files, ignore_index=True).set_index("file_id").reindex(index["file_id"]).reset_index(drop=True)
-    seen = pixels["status"].notna().to_numpy()
-    merged = index.reset_index(drop=True).copy()
-    for column in ("status", "reason"):
-        merged[column] = merged[column].where(~seen, pixels[column])
-    for offset, column in enumerate(PIXEL_COLUMNS):
-        values = pixels[column].fillna("") if column == "windowed" else pixels[column].astype(float)
-        merged.insert(len(COLUMNS) + offset, column, values)
-    return merged
+OTHER_SHARDS = "the cohort's shards are not those of its index; run the same command again with `--forcerun index`."
 
 
 def merge_shards(
-    index: pd.DataFrame,
+    index: Iterable[pd.DataFrame],
     shards: list[Path],
     store: str | Path,
     index_path: str | Path,
     resolutions: list[int],
     maximum_rejected: float,
-) -> pd.DataFrame:
+) -> None:
     """Copy the shards' images into one store per resolution, and write the final index.
+
+    Each shard has its files in the order of the index, so all are read once from front to end.
 
     Parameters
     ----------
-    index : pandas.DataFrame
-        From `index.index_folder`.
+    index : iterable of pandas.DataFrame
+        Parts of the index of the headers.
     shards : list of Path
-        The shards' output folders.
+        The shards' output folders; place k has shard k.
     store : str or Path
         Gets one folder per resolution.
     index_path : str or Path
-        Where the final index goes.
+        Where the final index goes: the index, with final status and reason, and ``windowed``, ``window_low``,
+        ``window_high`` behind its fixed columns.
     resolutions : list of int
         Sides of the images.
     maximum_rejected : float
         Largest share of files that may be rejected.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The final index.
-
     Raises
     ------
     UserError
-        When more files were rejected than that.
+        When more files were rejected than that, or when a shard does not match its digests or the index.
     """
-    merged = merge_index(index, [pd.read_parquet(Path(shard) / "files.parquet") for shard in shards])
-    log_reasons(merged)
-    check_rejected(merged, maximum_rejected)
-    order = merged.loc[merged["status"] == ACCEPTED, "image_id"]
+    reasons: Counter[str] = Counter()
+    write_parquet(index_path, _counted(_merged(index, shards), reasons))
+    log_reasons(reasons)
+    check_rejected(reasons, maximum_rejected)
     for side in sorted(resolutions):
-        _merge_stores([ImageStore(Path(shard) / f"{side:03d}") for shard in shards], order, Path(store) / f"{side:03d}")
-    write_parquet(index_path, merged)
-    return merged
+        _merge_stores([shard / f"{side:03d}" for shard in shards], Path(index_path), Path(store) / f"{side:03d}")
 
 
-def _merge_stores(parts: list[ImageStore], order: "pd.Series[str]", output: Path) -> None:
-    records = pd.concat([part.records for part in parts], ignore_index=True)
-    position = pd.Series(np.arange(len(records)), index=records["image_id"]).loc[order].to_numpy()
-    masks = None
-    if "masks.npy" in parts[0].info.digests:
-        for part in parts:
-            part.info.verify(part.folder, "masks.npy")
-        masks = [np.load(part.folder / "masks.npy", mmap_mode="r") for part in parts]
-    write_store(
-        output,
-        _gather([part.images for part in parts], position),
-        records.iloc[position].reset_index(drop=True),
-        parts[0].info,
-        _gather(masks, position) if masks is not None else None,
-    )
+def _merged(index: Iterable[pd.DataFrame], shards: list[Path]) -> Iterator[pd.DataFrame]:
+    """Bring what the pixels said into the parts of the index."""
+    files = [_Rows(shard / "files.parquet") for shard in shards]
+    for part in index:
+        seen = (part["status"] == ACCEPTED).to_numpy()
+        pixels = _deal(files, part.loc[seen, "shard"].to_numpy())
+        if pixels["file_id"].tolist() != part.loc[seen, "file_id"].tolist():
+            raise UserError(OTHER_SHARDS)
+        pixels = pixels.set_index(part.index[seen]).reindex(part.index)
+        merged = part.copy()
+        for column in ("status", "reason"):
+            merged[column] = merged[column].where(~seen, pixels[column])
+        for offset, column in enumerate(PIXEL_COLUMNS):
+            values = pixels[column].fillna("") if column == "windowed" else pixels[column].astype(float)
+            merged.insert(len(COLUMNS) + offset, column, values)
+        yield merged
 
 
-def _gather(parts: list[Images], position: NDArray[np.int64]) -> Iterator[Images]:
-    """Yield blocks of the images at `position` of all parts one behind another."""
-    starts = np.cumsum([0, *map(len, parts)])
-    for first in range(0, len(position), BLOCK):
-        wanted = position[first : first + BLOCK]
-        part = np.searchsorted(starts, wanted, "right") - 1
-        block = np.empty((len(wanted), *parts[0].shape[1:]), np.uint8)
-        for number in np.unique(part):
-            here = part == number
-            block[here] = parts[number][wanted[here] - starts[number]]
-        yield block
+def _counted(parts: Iterable[pd.DataFrame], reasons: Counter[str]) -> Iterator[pd.DataFrame]:
+    for part in parts:
+        reasons.update(part["reason"])
+        yield part
+
+
+def _merge_stores(parts: list[Path], index_path: Path, output: Path) -> None:
+    infos = [StoreInfo.read(part / "store.json") for part in parts]
+    names = ["images.npy", *(["masks.npy"] if "masks.npy" in infos[0].digests else [])]
+    for part, info in zip(parts, infos, strict=True):
+        info.verify(part, "records.parquet", *names)
+
+    def order() -> Iterator[NDArray[np.int64]]:
+        for rows in read_parts(index_path, ["status", "shard"]):
+            yield rows.loc[rows["status"] == ACCEPTED, "shard"].to_numpy()
+
+    records = [_Rows(part / "records.parquet") for part in parts]
+    arrays = [_gather([_Planes(part / name) for part in parts], order()) for name in names]
+    write_store(output, arrays[0], (_deal(records, taken) for taken in order()), infos[0], *arrays[1:])
+
+
+def _deal(tables: list["_Rows"], order: NDArray[np.int64]) -> pd.DataFrame:
+    """Take the next row of the table that each number says."""
+    numbers, counts = np.unique(order, return_counts=True)
+    taken = [tables[number].take(count) for number, count in zip(numbers, counts, strict=True)]
+    behind = np.argsort(np.argsort(order, kind="stable"))
+    together = pd.concat(taken or [tables[0].take(0)], ignore_index=True)
+    return together.iloc[behind].reset_index(drop=True)
+
+
+def _gather(arrays: list["_Planes"], orders: Iterable[NDArray[np.int64]]) -> Iterator[Images]:
+    """Yield blocks of the next images of the arrays that each number says."""
+    for order in orders:
+        for first in range(0, len(order), BLOCK):
+            wanted = order[first : first + BLOCK]
+            block = np.empty((len(wanted), *arrays[0].shape), np.uint8)
+            for number in np.unique(wanted):
+                here = wanted == number
+                block[here] = arrays[number].take(int(here.sum()))
+            yield block
+
+
+class _Rows:
+    """A table that is read from front to end."""
+
+    def __init__(self, path: Path) -> None:
+        self._parts = read_parts(path)
+        self._left = next(self._parts)
+
+    def take(self, count: int) -> pd.DataFrame:
+        """Give the next rows."""
+        while len(self._left) < count:
+            if (part := next(self._parts, None)) is None:
+                raise UserError(OTHER_SHARDS)
+            self._left = pd.concat([self._left, part])
+        taken, self._left = self._left.iloc[:count], self._left.iloc[count:]
+        return taken
+
+
+class _Planes:
+    """Images of a .npy that are read from front to end; mapped into memory, all of them would count as the job's."""
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r")
+        self.shape = mapped.shape[1:]
+        self._path, self._offset = path, mapped.offset
+
+    def take(self, count: int) -> Images:
+        """Give the next images."""
+        pixels = count * int(np.prod(self.shape))
+        taken = np.fromfile(self._path, np.uint8, pixels, offset=self._offset)
+        self._offset += pixels
+        return taken.reshape(count, *self.shape)

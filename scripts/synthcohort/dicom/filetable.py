@@ -1,0 +1,231 @@
+"""The files of a cohort on their way into its index: tables on disk, so that memory does not grow with their number."""
+
+import errno
+import os
+import pickle
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from synthcohort.dicom.folder import Entry
+from synthcohort.dicom.header import Header
+from synthcohort.dicom.pseudonyms import private_path
+from synthcohort.dicom.reasons import Reason
+
+CACHE_KB = 4_096
+LUTS = {"modality_lut", "voi_lut"}
+PACKED = [field.name for field in fields(Header) if field.name not in LUTS]
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Say that the disk is full as the operating system would."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+class FileRow(NamedTuple):
+    """One file: what only private eyes may see, then what the index shows (`index.COLUMNS`)."""
+
+    number: int
+    """In the order of paths."""
+    place: bytes
+    """What the index is sorted by."""
+    label_row: int
+    """Row of the label table, or -1."""
+    path: str
+    original_patient: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    z: float | None
+    y: float | None
+    x: float | None
+    file_id: str
+    status: str
+    reason: str
+    """Why it is rejected; empty where it is not."""
+    patient_id: str
+    study_id: str
+    modality: str
+    view: str
+    rows: int | None
+    columns: int | None
+    bits_stored: int | None
+    photometric: str
+    transfer_syntax: str
+    shard: int
+
+
+TABLES = f"""
+CREATE TABLE entry (path, problem);
+CREATE TABLE header (number INTEGER PRIMARY KEY, reason, uid, path, name, stem, header);
+CREATE TABLE label_row (row INTEGER PRIMARY KEY, key);
+CREATE TABLE label (key PRIMARY KEY, row) WITHOUT ROWID;
+CREATE TABLE file ({", ".join(FileRow._fields)});
+"""
+REJECT_DUPLICATES = """
+UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
+    SELECT number FROM (
+        SELECT number, ROW_NUMBER() OVER (PARTITION BY sop_instance_uid ORDER BY number) AS copy
+        FROM file WHERE reason = '' AND sop_instance_uid <> ''
+    ) WHERE copy > 1
+)
+"""
+REJECT_SLICES = """
+UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
+    SELECT number FROM (
+        SELECT number, ROW_NUMBER() OVER (
+            PARTITION BY original_patient, study_uid, series_uid ORDER BY z, y, x, path
+        ) AS slice FROM file WHERE reason = ''
+    ) WHERE (slice - 1) % ?
+)
+"""
+
+
+class FileTable:
+    """Tables in a nameless file of a cohort's private folder, which is gone when the process is, however it ends.
+
+    Parameters
+    ----------
+    private_folder : str or Path
+        Folder of the pseudonymisation key; what is sorted on disk lies there as well, as it names patients.
+    """
+
+    def __init__(self, private_folder: str | Path) -> None:
+        path = private_path(private_folder, "index.sqlite").resolve()
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        os.environ["SQLITE_TMPDIR"] = str(path.parent)
+        # Nobody else can open it, and network disks lock slowly or not at all.
+        self._database = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True, isolation_level=None)
+        self._database.executescript(
+            f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KB}; {TABLES} BEGIN"
+        )
+        path.unlink()
+
+    def list_entries(self, entries: Iterable[Entry]) -> int:
+        """Take what a folder holds, in any order; return how much it is."""
+        rows = ((entry.path, entry.problem.value if entry.problem else "") for entry in entries)
+        self._database.executemany("INSERT INTO entry VALUES (?, ?)", rows)
+        return self._count("SELECT COUNT(*) FROM entry")
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Give path and problem of everything, in the order of paths."""
+        return self._database.execute("SELECT path, problem FROM entry ORDER BY path")
+
+    def add_headers(self, headers: Iterable[tuple[str, str, Header | None]]) -> None:
+        """Take path, reason of rejection and header of each file."""
+        self._database.executemany(
+            "INSERT INTO header VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            (
+                (reason, header.sop_instance_uid if header else "", path, name.name, name.stem, _packed(header))
+                for path, reason, header in headers
+                for name in [PurePosixPath(path)]
+            ),
+        )
+
+    @property
+    def headers(self) -> int:
+        """Number of files."""
+        return self._count("SELECT COUNT(*) FROM header")
+
+    def add_labels(self, keys: Iterable[str]) -> int:
+        """Take what names the file in each row of the label table; return the number of different names."""
+        rows = ((number, key) for number, key in enumerate(keys) if key)
+        self._database.executemany("INSERT INTO label_row VALUES (?, ?)", rows)
+        self._database.execute("INSERT INTO label SELECT key, MIN(row) FROM label_row GROUP BY key")
+        return self._count("SELECT COUNT(*) FROM label")
+
+    def repeated_labels(self) -> Iterator[tuple[int, int]]:
+        """Give each row of the label table that names a file again, and the first that does."""
+        return self._database.execute(
+            "SELECT label_row.row, label.row FROM label_row JOIN label USING (key) "
+            "WHERE label_row.row <> label.row ORDER BY 1"
+        )
+
+    def labels_with_file(self, column: str) -> int:
+        """Count the names in the label table that some file has in `column` (uid, path, name or stem)."""
+        return self._count(f"SELECT COUNT(DISTINCT key) FROM header JOIN label ON key = {column}")
+
+    def files_that_share(self, column: str) -> int:
+        """Count the files whose name is in the label table and is another file's as well."""
+        shared = f"SELECT COUNT(*) AS files FROM header JOIN label ON key = {column} GROUP BY key HAVING files > 1"
+        return self._count(f"SELECT COALESCE(SUM(files), 0) FROM ({shared})")
+
+    def labelled_headers(self, column: str) -> Iterator[tuple[int, str, str, Header | None, int]]:
+        """Give number, path, reason, header and row of the label table (-1 for none) of each file.
+
+        Headers come without their lookup tables, which are large, and needed with the pixels only.
+        """
+        found = self._database.execute(
+            f"SELECT number, path, reason, header, COALESCE(row, -1) FROM header LEFT JOIN label ON key = {column} "
+            "ORDER BY number"
+        )
+        for number, path, reason, header, row in found:
+            yield number, path, reason, _unpacked(header), row
+
+    def add_files(self, files: Iterable[FileRow]) -> None:
+        """Take the files, their headers checked."""
+        self._database.executemany(f"INSERT INTO file VALUES ({', '.join('?' * len(FileRow._fields))})", files)
+
+    def reject_duplicates(self) -> None:
+        """Of usable files with the same SOP instance UID leave the first path."""
+        self._database.execute(REJECT_DUPLICATES, [Reason.DUPLICATE.value])
+
+    def reject_slices(self, step: int) -> None:
+        """Of each series' usable slices leave every `step`-th, from the first.
+
+        They are counted in the order of their positions along z (then y and x), and by path where the files do not say
+        it: neighbouring slices show nearly the same.
+        """
+        self._database.execute(REJECT_SLICES, [Reason.SLICE.value, step])
+
+    def reasons(self) -> Counter[str]:
+        """Count the files by the reason why they are rejected; empty for those that are not."""
+        return Counter(dict(self._database.execute("SELECT reason, COUNT(*) FROM file GROUP BY reason")))
+
+    def patients(self) -> int:
+        """Count the patients."""
+        return self._count("SELECT COUNT(DISTINCT original_patient) FROM file WHERE original_patient <> ''")
+
+    def pseudonyms_collide(self) -> bool:
+        """Tell whether two files or two patients have the same pseudonym."""
+        patients = self._count("SELECT COUNT(DISTINCT patient_id) FROM file WHERE patient_id <> ''")
+        files = self._count("SELECT COUNT(*) - COUNT(DISTINCT file_id) FROM file")
+        return bool(files) or patients != self.patients()
+
+    def sorted_files(self, at_once: int) -> Iterator[list[FileRow]]:
+        """Give the files in the index's order, so many at a time."""
+        found = self._database.execute("SELECT * FROM file ORDER BY place")
+        while rows := found.fetchmany(at_once):
+            yield [FileRow(*row) for row in rows]
+
+    def _count(self, question: str) -> int:
+        (number,) = self._database.execute(question).fetchone()
+        return int(number)
+
+
+def _packed(header: Header | None) -> bytes | None:
+    """All plain values of a header; the object itself would take twice the time."""
+    return pickle.dumps(_values(header)) if header else None
+
+
+_values = attrgetter(*PACKED)
+
+
+def _unpacked(packed: bytes | None) -> Header | None:
+    if packed is None:
+        return None
+    values: dict[str, Any] = dict(zip(PACKED, pickle.loads(packed), strict=True))
+    return Header(**values, modality_lut=None, voi_lut=None)
