@@ -123,7 +123,7 @@ rule merge:
         CONDA
     threads: 1
     resources:
-        mem_mb=holding_tables(plan, "merge"),
+        mem_mb=growing(2000),
         runtime=growing(MINUTES["merge"]),
     params:
         maximum_rejected=lambda wildcards: plan.cohort(

@@ -159,7 +159,7 @@ def test_ten_million_images_have_another_bottleneck_than_the_paper() -> None:
     assert paper.limits[0].name == larger.limits[0].name == "run time of train_generator"
     reached = [{limit.name for limit in one.limits if limit.share > 1} for one in (paper, larger)]
     assert reached[0] == {"run time of train_generator"}
-    assert reached[1] - reached[0] >= {"memory of index", "memory of merge", "a disk of 10 TB"}
+    assert reached[1] - reached[0] >= {"memory of split", "memory of select_images", "a disk of 10 TB"}
     assert sum(larger.stored.values()) > 5 * sum(paper.stored.values())
 
 

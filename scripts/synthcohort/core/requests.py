@@ -46,7 +46,7 @@ CONTINUED = {"train_classifier", "train_judge", "train_generator", "train_stage"
 
 
 class Tables(NamedTuple):
-    """Memory of jobs that hold a row for each file of a cohort, so that it grows with the cohort.
+    """Memory of jobs that hold a table with a row for each file of a cohort, so that it grows with the cohort.
 
     Attributes
     ----------
@@ -62,13 +62,12 @@ class Tables(NamedTuple):
 
 
 TABLES = {
-    "index": Tables(8000, 2000, 4e3),
-    "merge": Tables(8000, 2000, 4e3),
+    "index": Tables(8000, 2000, 2.7e3),
     "split": Tables(8000, 2000, 4e3),
     "select_images": Tables(2000, 1000, 1.2e3),
 }
-"""By rule. Measured were 2.7 kB in index and 3.7 kB in merge, with one finding (docs/evidence/ingest-scale.csv), and
-1.1 kB in select_images, with six; split was not measured, it reads what merge writes."""
+"""By rule. Index holds the label table alone: measured were 2.7 kB per image where that has six rows for each, as RSNA's,
+and 0.25 kB where it has one with six findings. Select_images took 1.1 kB, with six findings; split was not measured."""
 
 
 def minutes_at_most(rule: str) -> int:
