@@ -13,6 +13,7 @@ from synthcohort.core.requests import MINUTES
 from synthcohort.core.shown import shown_config
 from synthcohort.core.workflow import (
     check_config,
+    end_timers,
     growing,
     growing_with_side,
     hand_library_to_jobs,
@@ -62,6 +63,14 @@ localrules:
     all,
     figures,
     cohorts,
+
+
+onsuccess:
+    end_timers()
+
+
+onerror:
+    end_timers()
 
 
 include: "rules/cohort.smk"

@@ -49,6 +49,18 @@ def test_too_many_rejected(own) -> None:
     assert "9 of 21 files" in said
 
 
+@pytest.mark.parametrize("expected", [0, 1])
+def test_nothing_keeps_a_finished_or_failed_run_waiting(own, expected: int) -> None:
+    """Snakemake's scheduler leaves timers behind, and the process waits for the last of them."""
+    if expected == 1:
+        own.config["cohorts"][0]["ingest"]["maximum_rejected"] = 0.0
+        (own.folder / "incoming/dicom/more.dcm").write_bytes(b"not DICOM")
+    process = own.start("cohorts", "--max-jobs-per-timespan", "1000/1h")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == expected, output[-6000:]
+    assert ("more than ingest.maximum_rejected" in output) == bool(expected)
+
+
 def test_a_level_that_cannot_be_filled_stops_before_training(own) -> None:
     own.config["axes"].append({"axis": "samples", "levels": [500], "resolution": 8, "combinations": 2})
     output = own.run(expect=1)
