@@ -129,7 +129,7 @@ def _steps(files: list[Path], work: Path, resolution: int) -> dict[str, Callable
 
     def preprocess() -> None:
         shard = Shard("bench", True, folder, private, ingest, [resolution], state["index"].findings)
-        preprocess_shard(shard, 0, state["index"].parts, work / "shard")
+        preprocess_shard(shard, 0, state["index"].parts(), work / "shard")
 
     def merge() -> None:
         merge_shards(

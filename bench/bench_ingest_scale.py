@@ -46,7 +46,7 @@ def preprocess(work: Path, number: int = 0) -> None:
     """As the rule `preprocess`, for one shard."""
     findings = [Finding.model_validate(entry) for entry in read_json(work / "findings.json")]
     shard = Shard("bench", True, work / "in", work / "private", Ingest(shards=SHARDS), RESOLUTIONS, findings)
-    preprocess_shard(shard, number, lambda: read_parts(work / "headers.parquet"), work / f"shard{number}")
+    preprocess_shard(shard, number, read_parts(work / "headers.parquet"), work / f"shard{number}")
 
 
 def merge(work: Path) -> None:

@@ -26,8 +26,8 @@ def main(snakemake):
         findings=[Finding.model_validate(entry) for entry in read_json(snakemake.input.findings)],
         masks=masks,
     )
-    output = Path(snakemake.output.files).parent
-    preprocess_shard(shard, int(wildcards.shard), lambda: read_parts(snakemake.input.headers), output)
+    index, output = read_parts(snakemake.input.headers), Path(snakemake.output.files).parent
+    preprocess_shard(shard, int(wildcards.shard), index, output)
 
 
 run_job(snakemake, main)

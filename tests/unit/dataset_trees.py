@@ -57,7 +57,7 @@ def ingest(work: Path, data: OwnData, findings: tuple[str, ...] = (), **policy) 
     shard = Shard("test", False, Path(data.folder), private, settings, [SIDE], index.findings)
     folders = [work / "shards" / str(number) for number in range(settings.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, index.parts, folder)
+        preprocess_shard(shard, number, index.parts(), folder)
     merge_shards([table], folders, work / "store", work / "index.parquet", [SIDE], settings.maximum_rejected)
     merged = pd.read_parquet(work / "index.parquet")
     paths = pd.read_parquet(private / "files.parquet").set_index("file_id")["path"]

@@ -1,6 +1,5 @@
 """The index: labels joined by whatever names the files, pseudonyms, order, odd folders."""
 
-import errno
 import hashlib
 import multiprocessing
 import os
@@ -247,9 +246,20 @@ def test_private_files_are_for_the_owner_alone(cohort):
 def test_a_full_disk_is_told_as_any_other(tmp_path):
     files = FileTable(tmp_path)
     files._database.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(OSError) as error, disk_errors():
+    with pytest.raises(UserError, match="private folder, which cannot be written any more"), disk_errors():
         files.list_entries(Entry(f"folder/{number}") for number in range(10_000))
-    assert error.value.errno == errno.ENOSPC
+
+
+def test_what_is_written_while_sorting_lies_in_the_private_folder_without_a_name(tmp_path):
+    files = FileTable(tmp_path / "private")
+    files.list_entries(Entry(f"PATIENT{number * 7919 % 60_000:0200}") for number in range(60_000))  # 12 MB
+    sorting = files.entries()
+    assert set(next(iter(sorting))[0]) == set("PATIENT0")
+    opened = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if os.path.lexists(path)]
+    spilled = [name for name in opened if "etilqs" in name]
+    assert len(spilled) >= 2, "the tables, and what is sorted"
+    assert all(Path(name).parent == tmp_path / "private" and name.endswith(" (deleted)") for name in spilled)
+    assert os.listdir(tmp_path / "private") == []
 
 
 def test_a_damaged_key_is_not_replaced_in_silence(cohort):

@@ -50,7 +50,7 @@ def ingest_phantom(anatomy, work):
     folder, private = work / "data" / "dicom", work / "private"
     index = index_folder(folder, work / "data" / "labels.csv", "sop_instance_uid", names, ingest, SIDE, private, 1)
     shard = Shard("drawn", True, folder, private, ingest, [SIDE], index.findings, Masks(work / "data" / "masks", names))
-    preprocess_shard(shard, 0, index.parts, work / "shard")
+    preprocess_shard(shard, 0, index.parts(), work / "shard")
     merge_shards(index.parts(), [work / "shard"], work / "store", work / "index.parquet", [SIDE], 0.6)
     merged = pd.read_parquet(work / "index.parquet")
     paths = pd.read_parquet(private / "files.parquet")[["file_id", "path"]]

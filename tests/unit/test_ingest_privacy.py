@@ -88,7 +88,7 @@ def run(cohort, table=None, maximum_rejected=0.9, lose_private_table=False):
     shard = Shard("test", False, cohort / "in", cohort / "private", ingest, [8, 16], index.findings)
     folders = [cohort / "results" / str(number) for number in range(2)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, index.parts, folder)
+        preprocess_shard(shard, number, index.parts(), folder)
     merge_shards(
         index.parts(),
         folders,

@@ -147,7 +147,7 @@ def run(folder: Path, work: Path, ingest: Ingest, without_label: str = "") -> di
     labels = pd.DataFrame({"file": names, "finding": [0, 1] * (len(names) // 2) + [0] * (len(names) % 2)})
     index = index_folder(folder, labels, "file", [], ingest, 16, work / "private", seed=1)
     shard = Shard("test", True, folder, work / "private", ingest, [8, 16], index.findings)
-    preprocess_shard(shard, 0, index.parts, work / "shard")
+    preprocess_shard(shard, 0, index.parts(), work / "shard")
     merge_shards(index.parts(), [work / "shard"], work / "store", work / "index.parquet", [8, 16], 1)
     merged = pd.read_parquet(work / "index.parquet")
     paths = pd.read_parquet(work / "private" / "files.parquet").set_index("file_id")["path"]

@@ -11,6 +11,7 @@ from pyarrow.parquet import ParquetFile
 from pydicom import dcmread
 
 from dicom_files import change, ct, ct_values, in_every_syntax, save
+from synthcohort.core import atomic
 from synthcohort.core.cohort_config import Ingest, Window
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import ImageStore
@@ -60,7 +61,7 @@ def run(cohort, output, policy=None, masks=False, sides=SIDES):
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, sides, index.findings, lesions)
     folders = [output / "shards" / str(number) for number in range(policy.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, index.parts, folder)
+        preprocess_shard(shard, number, index.parts(), folder)
     merge_shards(index.parts(), folders, output / "store", output / "index.parquet", sides, policy.maximum_rejected)
     return pd.read_parquet(output / "index.parquet")
 
@@ -103,7 +104,8 @@ def test_the_number_of_shards_changes_nothing(cohort):
 
 def test_what_is_in_memory_at_a_time_changes_nothing(cohort, monkeypatch):
     whole = run(cohort, cohort / "one", ingest(5), masks=True)
-    monkeypatch.setattr(index_module, "ROWS", 2)
+    for module in (atomic, index_module):
+        monkeypatch.setattr(module, "ROWS", 2)
     parts = run(cohort, cohort / "many", ingest(5), masks=True)
     assert ParquetFile(cohort / "many" / "index.parquet").num_row_groups == COUNT // 2
     assert parts.equals(whole)
@@ -241,7 +243,7 @@ def test_a_file_that_vanished_since_the_index_is_a_row(cohort):
     index = indexed(cohort, policy)
     (cohort / "in" / "i4").unlink()
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, SIDES, index.findings)
-    preprocess_shard(shard, 0, index.parts, cohort / "shard")
+    preprocess_shard(shard, 0, index.parts(), cohort / "shard")
     files = pd.read_parquet(cohort / "shard" / "files.parquet")
     assert (files["reason"] == Reason.CANNOT_OPEN.value).sum() == 1
     assert len(ImageStore(cohort / "shard" / "016")) == COUNT - 2
@@ -269,7 +271,7 @@ def test_a_lost_private_table_is_named(cohort):
     (cohort / "private" / "files.parquet").unlink()
     shard = Shard("test", True, cohort / "in", cohort / "private", policy, SIDES, index.findings)
     with pytest.raises(UserError, match="run the index again"):
-        preprocess_shard(shard, 0, index.parts, cohort / "shard")
+        preprocess_shard(shard, 0, index.parts(), cohort / "shard")
 
 
 def test_nine_transfer_syntaxes_give_identical_rows(tmp_path):

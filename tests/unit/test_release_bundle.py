@@ -71,7 +71,7 @@ def ingest(cohort: Cohort, work: Path, side: int) -> tuple[pd.DataFrame, ImageSt
     shard = Shard("test", False, Path(cohort.data.folder), private, cohort.ingest, [side], findings)
     folders = [work / f"shard-{number}" for number in range(cohort.ingest.shards)]
     for number, folder in enumerate(folders):
-        preprocess_shard(shard, number, lambda: [table], folder)
+        preprocess_shard(shard, number, [table], folder)
     merge_shards([table], folders, work / "store", work / "index.parquet", [side], 1.0)
     paths = pd.read_parquet(private / "files.parquet")[["file_id", "path", "patient_id"]]
     merged = pd.read_parquet(work / "index.parquet").merge(

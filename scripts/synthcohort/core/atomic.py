@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+ROWS = 2_000
+"""Rows of a long table that are written, and read, at a time."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path, mode: int = 0o644) -> Iterator[Path]:
@@ -65,7 +68,8 @@ def write_parquet(path: str | Path, table: pd.DataFrame | Iterable[pd.DataFrame]
     path : str or Path
         Final path.
     table : pandas.DataFrame or iterable of pandas.DataFrame
-        The table, or its parts, one behind another, of a table that need not fit in memory: each is a row group.
+        The table, or its parts, one behind another, of a table that need not fit in memory; however it is cut, the
+        file is the same, with row groups of `ROWS` rows.
     mode : int
         Permission bits of the file.
 
@@ -79,7 +83,7 @@ def write_parquet(path: str | Path, table: pd.DataFrame | Iterable[pd.DataFrame]
 
     with atomic_path(path, mode) as temporary, contextlib.ExitStack() as stack:
         writer, rows = None, 0
-        for part in [table] if isinstance(table, pd.DataFrame) else table:
+        for part in _cut_evenly([table] if isinstance(table, pd.DataFrame) else table):
             schema = writer.schema if writer else pyarrow.Schema.from_pandas(part, preserve_index=False)
             writer = writer or stack.enter_context(ParquetWriter(temporary, schema, compression="zstd"))
             writer.write_table(pyarrow.Table.from_pandas(part, schema, preserve_index=False))
@@ -87,13 +91,46 @@ def write_parquet(path: str | Path, table: pd.DataFrame | Iterable[pd.DataFrame]
     return rows
 
 
+def _cut_evenly(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    rest = None
+    for part in parts:
+        rest = part if rest is None else pd.concat([rest, part], ignore_index=True)
+        while len(rest) > ROWS:
+            yield rest.iloc[:ROWS]
+            rest = rest.iloc[ROWS:]
+    if rest is None:
+        raise ValueError("a table without parts has no columns")
+    yield rest
+
+
 def read_parts(path: str | Path, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Read a table of `write_parquet` in the parts that it was written in, without holding more than one."""
+    """Read a table of `write_parquet` in parts of `ROWS` rows, at least one, without holding more."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns).to_pandas()
+
+
+class RowReader:
+    """A table of `write_parquet` that is read from front to end.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._parts = read_parts(path)
+        self._left = next(self._parts)
+
+    def take(self, count: int) -> pd.DataFrame:
+        """Give the next `count` rows, or as many as are left."""
+        while len(self._left) < count and (part := next(self._parts, None)) is not None:
+            self._left = pd.concat([self._left, part], ignore_index=True)
+        taken, self._left = self._left.iloc[:count], self._left.iloc[count:]
+        return taken
 
 
 def write_csv(path: str | Path, table: pd.DataFrame, mode: int = 0o644) -> None:

@@ -66,8 +66,9 @@ TABLES = {
     "split": Tables(8000, 2000, 4e3),
     "select_images": Tables(2000, 1000, 1.2e3),
 }
-"""By rule. Index holds the label table alone: measured were 2.7 kB per image where that has six rows for each, as RSNA's,
-and 0.25 kB where it has one with six findings. Select_images took 1.1 kB, with six findings; split was not measured."""
+"""By rule. Index holds the label table alone, of which 2.7 kB were measured per image where it has six rows for each,
+as RSNA's, and 0.25 kB where it has one with six findings; select_images took 1.1 kB, with six findings; split was not
+measured."""
 
 
 def minutes_at_most(rule: str) -> int:

@@ -1,7 +1,5 @@
 """The files of a cohort on their way into its index: tables on disk, so that memory does not grow with their number."""
 
-import errno
-import os
 import pickle
 import sqlite3
 from collections import Counter
@@ -11,8 +9,8 @@ from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
+from synthcohort.core.errors import UserError
 from synthcohort.dicom.folder import Entry
 from synthcohort.dicom.header import Header
 from synthcohort.dicom.pseudonyms import private_path
@@ -25,13 +23,22 @@ PACKED = [field.name for field in fields(Header) if field.name not in LUTS]
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Say that the disk is full as the operating system would."""
+    """Say what SQLite could not write.
+
+    Raises
+    ------
+    UserError
+        When the disk of the private folder is full, its quota is used up, or it fails.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise UserError(
+            "the index needs room in the cohort's private folder, which cannot be written any more (disk full or quota "
+            "used up); free some space and run the same command again."
+        ) from error
 
 
 class FileRow(NamedTuple):
@@ -94,7 +101,7 @@ UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
 
 
 class FileTable:
-    """Tables in a nameless file of a cohort's private folder, which is gone when the process is, however it ends.
+    """Tables in files of a cohort's private folder that have no name, and so are gone when the process is.
 
     Parameters
     ----------
@@ -103,16 +110,13 @@ class FileTable:
     """
 
     def __init__(self, private_folder: str | Path) -> None:
-        path = private_path(private_folder, "index.sqlite").resolve()
-        path.unlink(missing_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-        os.environ["SQLITE_TMPDIR"] = str(path.parent)
-        # Nobody else can open it, and network disks lock slowly or not at all.
-        self._database = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True, isolation_level=None)
-        self._database.executescript(
-            f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KB}; {TABLES} BEGIN"
-        )
-        path.unlink()
+        folder = str(private_path(private_folder, "").resolve())
+        self._database = sqlite3.connect("", isolation_level=None)
+        # By this alone it is kept out of /tmp: the environment is read when the module is first imported.
+        self._database.execute("PRAGMA temp_store_directory = '{}'".format(folder.replace("'", "''")))
+        (kept_in,) = self._database.execute("PRAGMA temp_store_directory").fetchone()
+        assert kept_in == folder
+        self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -{CACHE_KB}; {TABLES} BEGIN")
 
     def list_entries(self, entries: Iterable[Entry]) -> int:
         """Take what a folder holds, in any order; return how much it is."""
@@ -205,11 +209,18 @@ class FileTable:
         files = self._count("SELECT COUNT(*) - COUNT(DISTINCT file_id) FROM file")
         return bool(files) or patients != self.patients()
 
+    def sort(self) -> None:
+        """Bring the files into the index's order, and forget what they came from."""
+        self._database.execute("CREATE TABLE sorted AS SELECT * FROM file ORDER BY place")
+        for table in ("entry", "header", "label_row", "label"):
+            self._database.execute(f"DROP TABLE {table}")
+
     def sorted_files(self, at_once: int) -> Iterator[list[FileRow]]:
-        """Give the files in the index's order, so many at a time."""
-        found = self._database.execute("SELECT * FROM file ORDER BY place")
-        while rows := found.fetchmany(at_once):
-            yield [FileRow(*row) for row in rows]
+        """Give the files as `sort` left them, so many at a time."""
+        with disk_errors():
+            found = self._database.execute("SELECT * FROM sorted ORDER BY rowid")
+            while rows := found.fetchmany(at_once):
+                yield [FileRow(*row) for row in rows]
 
     def _count(self, question: str) -> int:
         (number,) = self._database.execute(question).fetchone()

@@ -47,7 +47,7 @@ def walk(folder: str | Path) -> Iterator[Entry]:
 
 
 def _walk(root: Path) -> Iterator[Entry]:
-    """Go through folders without holding their contents: one may have a million files."""
+    """Go through folders without holding their files: there may be millions."""
     visited: set[tuple[int, int]] = set()
     start = len(os.path.join(root, ""))
     waiting = [os.fspath(root)]
@@ -58,12 +58,14 @@ def _walk(root: Path) -> Iterator[Entry]:
             if (status.st_dev, status.st_ino) in visited:
                 continue
             visited.add((status.st_dev, status.st_ino))
+            folders = []
             with os.scandir(folder) as inside:
                 for found in inside:
                     if _is_folder(found):
-                        waiting.append(found.path)
+                        folders.append(found.path)
                     else:
                         yield _entry(found.path, found.path[start:].replace(os.sep, "/"))
+            waiting += sorted(folders, reverse=True)  # where two lead to the same, the first counts on every disk
         except OSError:
             yield Entry(_escape(folder[start:]) or ".", problem=Reason.FOLDER_LOCKED)
 
@@ -119,11 +121,12 @@ def inventory_digest(folder: str | Path, private_folder: str | Path, refresh: bo
             return str(kept["digest"])
     if not root.is_dir():
         return "absent"
-    digest, count = hashlib.sha256(), 0
-    for entry in sorted(_walk(root), key=lambda entry: entry.path):
-        digest.update(f"{entry.path}\0{entry.size}\0{entry.mtime_ns}\n".encode())
+    digest = count = 0
+    for entry in _walk(root):  # in any order, so the digests of the files are added up
+        line = f"{entry.path}\0{entry.size}\0{entry.mtime_ns}"
+        digest += int.from_bytes(hashlib.sha256(line.encode()).digest())
         count += 1
-    found = f"{count}-{digest.hexdigest()[:16]}"
+    found = f"{count}-{digest % 2**64:016x}"
     write_json(cache, {"folder": location, "digest": found}, mode=0o600)
     return found
 

@@ -1,7 +1,6 @@
 """What a DICOM header says, as plain typed values; whatever cannot be understood is a reason, never an exception."""
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,6 +60,8 @@ LATERAL_WORDS = (
 )
 FOR_PROCESSING_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.1.1.1"})
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+LARGEST = 2.0**31
+"""No integer of a header means anything from here on."""
 PICTURES = frozenset({"PNG", "JPEG"})
 """What stands for the transfer syntax of files that are no DICOM."""
 
@@ -228,8 +229,7 @@ def known(word: str, vocabulary: frozenset[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    text = "" if value is None else str(value).strip(" \0").encode("utf-8", "backslashreplace").decode()
-    return sys.intern(text)  # the headers of a cohort, all in memory for its index, say mostly the same
+    return "" if value is None else str(value).strip(" \0").encode("utf-8", "backslashreplace").decode()
 
 
 def _several(value: Any) -> list[Any]:
@@ -257,7 +257,7 @@ def _integer(value: Any, absent: int = 0) -> int:
     number = _number(value)
     if number is None:
         return absent
-    return int(number) if math.isfinite(number) and number == int(number) else -1
+    return int(number) if abs(number) < LARGEST and number == int(number) else -1
 
 
 def _spacing(values: dict[str, Any]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from synthcohort.core.atomic import write_parquet
+from synthcohort.core.atomic import ROWS, write_parquet
 from synthcohort.core.cohort_config import Ingest
 from synthcohort.core.errors import UserError
 from synthcohort.core.progress import logger, track
@@ -47,8 +47,6 @@ COLUMNS = [
     "shard",
 ]
 """Columns of every index; each further column is a finding."""
-ROWS = 2_000
-"""Files that every step of ingest has in memory at a time."""
 NUMBERS = ["rows", "columns", "bits_stored"]
 PRIVATE_TABLE = "files.parquet"
 PRIVATE_COLUMNS = {
@@ -167,6 +165,7 @@ def index_folder(
             "two pseudonyms fell on the same value, which is as good as impossible; delete the file 'key' in the "
             "cohort's private folder and run again."
         )
+    files.sort()
     private = (
         pd.DataFrame(rows)[list(PRIVATE_COLUMNS)].rename(columns=PRIVATE_COLUMNS) for rows in files.sorted_files(ROWS)
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcohort.core.atomic import read_parts, write_parquet
+from synthcohort.core.atomic import RowReader, read_parts, write_parquet
 from synthcohort.core.errors import UserError
 from synthcohort.core.store import StoreInfo, write_store
 from synthcohort.dicom.index import ACCEPTED, COLUMNS, check_rejected, log_reasons
@@ -28,7 +28,7 @@ def merge_shards(
 ) -> None:
     """Copy the shards' images into one store per resolution, and write the final index.
 
-    Each shard has its files in the order of the index, so all are read once from front to end.
+    Each shard has its files in the order of the index, so all are read from front to end.
 
     Parameters
     ----------
@@ -51,17 +51,14 @@ def merge_shards(
     UserError
         When more files were rejected than that, or when a shard does not match its digests or the index.
     """
-    reasons: Counter[str] = Counter()
-    write_parquet(index_path, _counted(_merged(index, shards), reasons))
-    log_reasons(reasons)
-    check_rejected(reasons, maximum_rejected)
+    write_parquet(index_path, _checked(_merged(index, shards), maximum_rejected))
     for side in sorted(resolutions):
         _merge_stores([shard / f"{side:03d}" for shard in shards], Path(index_path), Path(store) / f"{side:03d}")
 
 
 def _merged(index: Iterable[pd.DataFrame], shards: list[Path]) -> Iterator[pd.DataFrame]:
     """Bring what the pixels said into the parts of the index."""
-    files = [_Rows(shard / "files.parquet") for shard in shards]
+    files = [RowReader(shard / "files.parquet") for shard in shards]
     for part in index:
         seen = (part["status"] == ACCEPTED).to_numpy()
         pixels = _deal(files, part.loc[seen, "shard"].to_numpy())
@@ -77,10 +74,14 @@ def _merged(index: Iterable[pd.DataFrame], shards: list[Path]) -> Iterator[pd.Da
         yield merged
 
 
-def _counted(parts: Iterable[pd.DataFrame], reasons: Counter[str]) -> Iterator[pd.DataFrame]:
+def _checked(parts: Iterable[pd.DataFrame], maximum_rejected: float) -> Iterator[pd.DataFrame]:
+    """Count the reasons on the way; when too many files were rejected, nothing is written."""
+    reasons: Counter[str] = Counter()
     for part in parts:
         reasons.update(part["reason"])
         yield part
+    log_reasons(reasons)
+    check_rejected(reasons, maximum_rejected)
 
 
 def _merge_stores(parts: list[Path], index_path: Path, output: Path) -> None:
@@ -89,27 +90,38 @@ def _merge_stores(parts: list[Path], index_path: Path, output: Path) -> None:
     for part, info in zip(parts, infos, strict=True):
         info.verify(part, "records.parquet", *names)
 
-    def order() -> Iterator[NDArray[np.int64]]:
-        for rows in read_parts(index_path, ["status", "shard"]):
-            yield rows.loc[rows["status"] == ACCEPTED, "shard"].to_numpy()
+    def accepted() -> Iterator[pd.DataFrame]:
+        for rows in read_parts(index_path, ["status", "shard", "image_id"]):
+            yield rows[rows["status"] == ACCEPTED]
 
-    records = [_Rows(part / "records.parquet") for part in parts]
-    arrays = [_gather([_Planes(part / name) for part in parts], order()) for name in names]
-    write_store(output, arrays[0], (_deal(records, taken) for taken in order()), infos[0], *arrays[1:])
+    records = _records([RowReader(part / "records.parquet") for part in parts], accepted())
+    arrays = [_gather([_Planes(part / name) for part in parts], accepted()) for name in names]
+    write_store(output, arrays[0], records, infos[0], *arrays[1:])
 
 
-def _deal(tables: list["_Rows"], order: NDArray[np.int64]) -> pd.DataFrame:
+def _records(tables: list[RowReader], index: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    for rows in index:
+        records = _deal(tables, rows["shard"].to_numpy())
+        if records["image_id"].tolist() != rows["image_id"].tolist():
+            raise UserError(OTHER_SHARDS)
+        yield records
+
+
+def _deal(tables: list[RowReader], order: NDArray[np.int64]) -> pd.DataFrame:
     """Take the next row of the table that each number says."""
     numbers, counts = np.unique(order, return_counts=True)
     taken = [tables[number].take(count) for number, count in zip(numbers, counts, strict=True)]
     behind = np.argsort(np.argsort(order, kind="stable"))
     together = pd.concat(taken or [tables[0].take(0)], ignore_index=True)
+    if len(together) != len(order):
+        raise UserError(OTHER_SHARDS)
     return together.iloc[behind].reset_index(drop=True)
 
 
-def _gather(arrays: list["_Planes"], orders: Iterable[NDArray[np.int64]]) -> Iterator[Images]:
-    """Yield blocks of the next images of the arrays that each number says."""
-    for order in orders:
+def _gather(arrays: list["_Planes"], index: Iterable[pd.DataFrame]) -> Iterator[Images]:
+    """Yield blocks of images, each the next of its shard's."""
+    for rows in index:
+        order = rows["shard"].to_numpy()
         for first in range(0, len(order), BLOCK):
             wanted = order[first : first + BLOCK]
             block = np.empty((len(wanted), *arrays[0].shape), np.uint8)
@@ -119,34 +131,15 @@ def _gather(arrays: list["_Planes"], orders: Iterable[NDArray[np.int64]]) -> Ite
             yield block
 
 
-class _Rows:
-    """A table that is read from front to end."""
-
-    def __init__(self, path: Path) -> None:
-        self._parts = read_parts(path)
-        self._left = next(self._parts)
-
-    def take(self, count: int) -> pd.DataFrame:
-        """Give the next rows."""
-        while len(self._left) < count:
-            if (part := next(self._parts, None)) is None:
-                raise UserError(OTHER_SHARDS)
-            self._left = pd.concat([self._left, part])
-        taken, self._left = self._left.iloc[:count], self._left.iloc[count:]
-        return taken
-
-
 class _Planes:
     """Images of a .npy that are read from front to end; mapped into memory, all of them would count as the job's."""
 
     def __init__(self, path: Path) -> None:
         mapped = np.load(path, mmap_mode="r")
         self.shape = mapped.shape[1:]
-        self._path, self._offset = path, mapped.offset
+        self._file = open(path, "rb")  # noqa: SIM115 (until it is forgotten)
+        self._file.seek(mapped.offset)
 
     def take(self, count: int) -> Images:
         """Give the next images."""
-        pixels = count * int(np.prod(self.shape))
-        taken = np.fromfile(self._path, np.uint8, pixels, offset=self._offset)
-        self._offset += pixels
-        return taken.reshape(count, *self.shape)
+        return np.fromfile(self._file, np.uint8, count * int(np.prod(self.shape))).reshape(count, *self.shape)

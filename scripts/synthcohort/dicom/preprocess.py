@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,7 @@ class Shard:
     masks: Masks | None = None
 
 
-def preprocess_shard(
-    shard: Shard, number: int, index: Callable[[], Iterable[pd.DataFrame]], output: str | Path
-) -> None:
+def preprocess_shard(shard: Shard, number: int, index: Iterable[pd.DataFrame], output: str | Path) -> None:
     """Decode and render the accepted files of one shard.
 
     What is decoded is kept in the private folder, so that a killed job goes on where it was and a rerun after files
@@ -98,26 +96,26 @@ def preprocess_shard(
         What to work with.
     number : int
         Which shard of the index.
-    index : callable
-        Gives the parts of the index (`index.Index.parts`), as often as it is called.
+    index : iterable of pandas.DataFrame
+        Parts of the index (`index.Index.parts`); of these, the shard's own rows are held.
     output : str or Path
         Gets one store per resolution (``032/``, …), in the order of the index, and ``files.parquet``: ``file_id``,
         ``status``, ``reason``, ``windowed`` (`Rendering.windowed`), and ``window_low``, ``window_high`` in Hounsfield
         or the file's own units.
     """
-
-    def rows() -> Iterator[pd.DataFrame]:
-        for part in index():
-            yield part[(part["status"] == ACCEPTED) & (part["shard"] == number)].reset_index(drop=True)
-
     output = Path(output)
+    own = [part[(part["status"] == ACCEPTED) & (part["shard"] == number)] for part in index]
+    rows = pd.concat(own, ignore_index=True)
     renderer = Renderer(shard.ingest, shard.resolutions)
-    rendered: list[bytes] = []
-    with _open_cache(shard, number, renderer) as cache, quiet_pydicom():
-        title = f"{shard.cohort}: shard {number}"
-        files = write_parquet(output / "files.parquet", _fill(shard, rows, renderer, cache, title, rendered))
-        _write_stores(shard, renderer, rows(), rendered, cache, output)
-    logger.info("%s: %d images, %d files rejected", title, len(rendered), files - len(rendered))
+    with _open_cache(shard, number, renderer) as cache:
+        digests = _fill(shard, rows, renderer, cache, f"{shard.cohort}: shard {number}")
+        files = _files_table(rows, digests, cache)
+        kept = (files["status"] == ACCEPTED).to_numpy()
+        records = pd.concat([rows, files[PIXEL_COLUMNS]], axis=1)[kept].reset_index(drop=True)
+        rendered = [digest for digest, keep in zip(digests, kept, strict=True) if keep]
+        _write_stores(shard, renderer, records, rendered, cache, output)
+    write_parquet(output / "files.parquet", files)
+    logger.info("%s: shard %d: %d images, %d files rejected", shard.cohort, number, kept.sum(), (~kept).sum())
 
 
 def _open_cache(shard: Shard, number: int, renderer: Renderer) -> Any:
@@ -133,60 +131,44 @@ def _open_cache(shard: Shard, number: int, renderer: Renderer) -> Any:
     return open_cache(shard.private_folder, number, value_digest(policy), renderer.channels * pixels, planes * pixels)
 
 
-def _fill(
-    shard: Shard,
-    rows: Callable[[], Iterator[pd.DataFrame]],
-    renderer: Renderer,
-    cache: RowCache,
-    title: str,
-    rendered: list[bytes],
-) -> Iterator[pd.DataFrame]:
-    """Bring every file into the cache; give the parts of ``files.parquet``, and the usable ones' digests in it."""
-    private = _private_table(shard.private_folder, {file_id for part in rows() for file_id in part["file_id"]})
-    advance = track(iter(int, 1), title, total=len(private), unit="files")
-    for part in rows():
-        said = []
-        for path, told in _told(part, private.loc[part["file_id"]]):
-            next(advance)
-            digest = _render_file_into(cache, path, told, shard, renderer)
-            said.append(_said(cache.get(digest)) if digest else _CANNOT_OPEN)
-            if digest and not said[-1][0]:
-                rendered.append(digest)
-        yield _files_part(part["file_id"], said)
+def _fill(shard: Shard, rows: pd.DataFrame, renderer: Renderer, cache: RowCache, title: str) -> list[bytes | None]:
+    """Bring every file into the cache; return the digests by which they lie there (None where it cannot be opened)."""
+    private = _private_table(shard.private_folder, rows)
+    digests: list[bytes | None] = []
+    with quiet_pydicom():
+        files = zip(private["path"], _told(rows, private), strict=True)
+        for path, told in track(files, title, total=len(private), unit="files"):
+            try:
+                data = read_bytes(os.path.join(shard.folder, path), shard.ingest.maximum_pixels)
+            except UnfitError:
+                digests.append(None)
+                continue
+            mask = _read_mask_file(shard.masks, told.uid)
+            digest = xxhash.xxh3_128(data)  # SHA-256 would take a quarter of ingest's time; nobody forges these files
+            digest.update(mask)
+            digests.append(digest.digest())
+            if digest.digest() not in cache:
+                _render_into(cache, digest.digest(), data, mask, told, shard, renderer)
+    return digests
 
 
-def _render_file_into(cache: RowCache, path: str, told: Told, shard: Shard, renderer: Renderer) -> bytes | None:
-    """Return the digest by which the file lies in the cache (None where it cannot be opened)."""
-    try:
-        data = read_bytes(os.path.join(shard.folder, path), shard.ingest.maximum_pixels)
-    except UnfitError:
-        return None
-    mask = _read_mask_file(shard.masks, told.uid)
-    digest = xxhash.xxh3_128(data)  # SHA-256 would take a quarter of ingest's time; nobody forges these files
-    digest.update(mask)
-    if digest.digest() not in cache:
-        _render_into(cache, digest.digest(), data, mask, told, shard, renderer)
-    return digest.digest()
-
-
-def _private_table(private_folder: Path, file_ids: set[str]) -> pd.DataFrame:
-    """Look up whose the shard's files are and where they lie."""
+def _private_table(private_folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
     path = private_folder / PRIVATE_TABLE
     if not path.is_file():
         raise UserError("the cohort's private table of paths is missing; run the index again.")
-    parts = (part[[file_id in file_ids for file_id in part["file_id"]]] for part in read_parts(path))
-    table = pd.concat(parts).set_index("file_id")
-    missing = file_ids - set(table.index)
+    wanted = set(rows["file_id"])
+    own = (part[[file_id in wanted for file_id in part["file_id"]]] for part in read_parts(path))
+    table = pd.concat(own).set_index("file_id")
+    missing = wanted - set(table.index)
     if missing:
         raise UserError(f"file {min(missing)} is not in the cohort's private table of paths; run the index again.")
-    return table
+    return table.loc[rows["file_id"]]
 
 
-def _told(rows: pd.DataFrame, private: pd.DataFrame) -> Iterator[tuple[str, Told]]:
-    """Give the path of each file, and what the index knows of it, some of it from the label table."""
+def _told(rows: pd.DataFrame, private: pd.DataFrame) -> list[Told]:
+    """Say of each file what the index knows of it, some of it from the label table."""
     columns = (private["patient_id"], rows["view"], rows["modality"], private["sop_instance_uid"])
-    for path, *values in zip(private["path"], *columns, strict=True):
-        yield path, Told(*values)
+    return [Told(*values) for values in zip(*columns, strict=True)]
 
 
 def _read_mask_file(masks: Masks | None, uid: str) -> bytes:
@@ -261,9 +243,10 @@ def _decode_mask(mask: bytes) -> NDArray[np.uint16]:
         raise UnfitError(Reason.MASK) from error
 
 
-def _files_part(file_ids: "pd.Series[str]", said: list[tuple[str, str, float, float]]) -> pd.DataFrame:
+def _files_table(rows: pd.DataFrame, digests: list[bytes | None], cache: RowCache) -> pd.DataFrame:
+    said = [_said(cache.get(digest)) if digest is not None else _CANNOT_OPEN for digest in digests]
     table = pd.DataFrame(said, columns=["reason", *PIXEL_COLUMNS])
-    table.insert(0, "file_id", file_ids)
+    table.insert(0, "file_id", rows["file_id"])
     table.insert(1, "status", [REJECTED if reason else ACCEPTED for reason in table["reason"]])
     # Without rows pandas would guess other types, and the merged bytes would depend on which shards are empty.
     return table.astype(
@@ -277,10 +260,9 @@ def _said(record: Any) -> tuple[str, str, float, float]:
 
 
 def _write_stores(
-    shard: Shard, renderer: Renderer, rows: Iterator[pd.DataFrame], digests: list[bytes], cache: RowCache, output: Path
+    shard: Shard, renderer: Renderer, records: pd.DataFrame, digests: list[Any], cache: RowCache, output: Path
 ) -> None:
     names = [finding.name for finding in shard.findings]
-    records = _records(rows, read_parts(output / "files.parquet"), [*RECORD_COLUMNS, *PIXEL_COLUMNS, *names])
     start = 0
     for side in sorted(shard.resolutions):
         info = StoreInfo(
@@ -296,16 +278,8 @@ def _write_stores(
         )
         masks = _blocks(cache, digests, "masks", start, len(names), side) if shard.masks else None
         images = _blocks(cache, digests, "images", start, renderer.channels, side)
-        folder = output / f"{side:03d}"
-        write_store(folder, images, records, info, masks)
-        records = read_parts(folder / "records.parquet")  # the same at every side
+        write_store(output / f"{side:03d}", images, records[[*RECORD_COLUMNS, *PIXEL_COLUMNS, *names]], info, masks)
         start += side * side
-
-
-def _records(rows: Iterator[pd.DataFrame], files: Iterator[pd.DataFrame], columns: list[str]) -> Iterator[pd.DataFrame]:
-    for part, pixels in zip(rows, files, strict=True):
-        kept = (pixels["status"] == ACCEPTED).to_numpy()
-        yield pd.concat([part, pixels[PIXEL_COLUMNS]], axis=1)[kept].reset_index(drop=True)[columns]
 
 
 def _blocks(
