@@ -310,6 +310,23 @@ def test_loops_of_links_end(cohort):
     assert entries["self"] == Reason.CANNOT_OPEN
 
 
+def test_of_two_ways_to_a_folder_the_first_by_name_counts(cohort):
+    for name in ("images", "a", "z"):
+        (cohort / "two" / name).parent.mkdir(exist_ok=True)
+        (cohort / "two" / name).symlink_to(cohort / "in" / "s0", target_is_directory=True)
+    assert {entry.path.split("/")[0] for entry in walk(cohort / "two")} == {"a"}
+
+
+@pytest.mark.parametrize("value", ["1e300", "1e19", "-1e19"])
+def test_a_number_beyond_all_measure_is_a_row(cohort, value):
+    dataset = ct(number=20)
+    del dataset.BitsStored
+    dataset.add_new(0x00280101, "DS", value)
+    save(dataset, cohort / "in" / "huge.dcm")
+    labels = pd.concat([label_table(), label_table().iloc[:1].assign(uid=dataset.SOPInstanceUID)])
+    assert index(cohort, labels).reasons[Reason.BITS.value] == 1
+
+
 def test_a_name_that_is_no_utf8_is_a_row(cohort):
     try:
         (cohort / "in" / os.fsdecode(b"M\xfcller.dcm")).write_bytes(b"x")

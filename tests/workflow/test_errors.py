@@ -56,7 +56,10 @@ def test_nothing_keeps_a_finished_or_failed_run_waiting(own, expected: int) -> N
         own.config["cohorts"][0]["ingest"]["maximum_rejected"] = 0.0
         (own.folder / "incoming/dicom/more.dcm").write_bytes(b"not DICOM")
     process = own.start("cohorts", "--max-jobs-per-timespan", "1000/1h")
-    output, _ = process.communicate(timeout=300)
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == expected, output[-6000:]
     assert ("more than ingest.maximum_rejected" in output) == bool(expected)
 

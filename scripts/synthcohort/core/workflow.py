@@ -84,7 +84,7 @@ def growing_with_side(plan: Plan, amount: int) -> Callable[[Any, int], int]:
 
 
 def holding_tables(plan: Plan, rule: str) -> Callable[[Any, int], int]:
-    """Ask for the memory of a rule's job that holds a row for each file of a cohort; embedded ones are small."""
+    """Ask for the memory of a rule's job that holds a table of all files of a cohort; embedded ones are small."""
     tables = TABLES[rule]
 
     def asked(wildcards: Any, attempt: int) -> int:
