@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -241,6 +241,15 @@ def test_private_files_are_for_the_owner_alone(cohort):
     assert stat.S_IMODE((cohort / "private").stat().st_mode) == 0o700
     for name in ("key", "files.parquet"):
         assert stat.S_IMODE((cohort / "private" / name).stat().st_mode) == 0o600
+
+
+def test_file_names_and_stems_are_those_of_pathlib(tmp_path):
+    files = FileTable(tmp_path)
+    for name in ("i.dcm", ".hidden", "dot.", "two.dots.dcm", "none", "..", "..b.c", "ends.."):
+        files.add_headers([(f"folder/{name}", "", None)])
+        path = PurePosixPath(f"folder/{name}")
+        read = files._database.execute("SELECT name, stem FROM header ORDER BY number DESC").fetchone()
+        assert read == (path.name, path.stem)
 
 
 def test_a_full_disk_is_told_as_any_other(tmp_path):

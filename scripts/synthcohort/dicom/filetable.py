@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthcohort.core.errors import UserError
@@ -133,9 +133,8 @@ class FileTable:
         self._database.executemany(
             "INSERT INTO header VALUES (NULL, ?, ?, ?, ?, ?, ?)",
             (
-                (reason, header.sop_instance_uid if header else "", path, name.name, name.stem, _packed(header))
+                (reason, header.sop_instance_uid if header else "", path, *_names(path), _packed(header))
                 for path, reason, header in headers
-                for name in [PurePosixPath(path)]
             ),
         )
 
@@ -215,16 +214,23 @@ class FileTable:
         for table in ("entry", "header", "label_row", "label"):
             self._database.execute(f"DROP TABLE {table}")
 
-    def sorted_files(self, at_once: int) -> Iterator[list[FileRow]]:
-        """Give the files as `sort` left them, so many at a time."""
+    def sorted_files(self, columns: Iterable[str], at_once: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Give columns of `FileRow`, the files as `sort` left them and so many at a time."""
         with disk_errors():
-            found = self._database.execute("SELECT * FROM sorted ORDER BY rowid")
+            found = self._database.execute(f"SELECT {', '.join(columns)} FROM sorted ORDER BY rowid")
             while rows := found.fetchmany(at_once):
-                yield [FileRow(*row) for row in rows]
+                yield rows
 
     def _count(self, question: str) -> int:
         (number,) = self._database.execute(question).fetchone()
         return int(number)
+
+
+def _names(path: str) -> tuple[str, str]:
+    """Name of a file, with and without its ending, as pathlib has them, in a fifth of its time."""
+    name = path.rpartition("/")[2]
+    stem = name.rpartition(".")[0]
+    return name, stem if stem and not name.endswith(".") else name
 
 
 def _packed(header: Header | None) -> bytes | None:
@@ -238,5 +244,5 @@ _values = attrgetter(*PACKED)
 def _unpacked(packed: bytes | None) -> Header | None:
     if packed is None:
         return None
-    values: dict[str, Any] = dict(zip(PACKED, pickle.loads(packed), strict=True))
-    return Header(**values, modality_lut=None, voi_lut=None)
+    values: list[Any] = [*pickle.loads(packed), None, None]
+    return Header(*values)

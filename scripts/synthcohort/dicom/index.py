@@ -85,8 +85,14 @@ class Index:
 
     def parts(self) -> Iterator[pd.DataFrame]:
         """Give the index, `ROWS` files at a time: `COLUMNS`, then one 0/1/NaN column per finding; one row per file."""
-        for files in self._files.sorted_files(ROWS):
-            yield _part(files, self.findings, self._values)
+        names = [finding.name for finding in self.findings]
+        columns = [name for name in FileRow._fields if name in COLUMNS]
+        for rows in self._files.sorted_files(["label_row", *columns], ROWS):
+            table = pd.DataFrame(rows, columns=["label_row", *columns])
+            label_rows = table["label_row"].to_numpy()
+            labels = self._values[label_rows].astype(float)
+            labels[label_rows < 0] = np.nan
+            yield pd.concat([_typed(table), pd.DataFrame(labels, columns=names)], axis=1)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -166,9 +172,8 @@ def index_folder(
             "cohort's private folder and run again."
         )
     files.sort()
-    private = (
-        pd.DataFrame(rows)[list(PRIVATE_COLUMNS)].rename(columns=PRIVATE_COLUMNS) for rows in files.sorted_files(ROWS)
-    )
+    names = list(PRIVATE_COLUMNS.values())
+    private = (pd.DataFrame(rows, columns=names) for rows in files.sorted_files(PRIVATE_COLUMNS, ROWS))
     write_parquet(private_path(private_folder, PRIVATE_TABLE), private, mode=0o600)
     reasons = files.reasons()
     logger.info("index: %d files, %d accepted, %d patients", total, reasons[""], files.patients())
@@ -278,16 +283,10 @@ class _Checks:
         )
 
 
-def _part(files: list[FileRow], findings: list[Finding], values: NDArray[np.float32]) -> pd.DataFrame:
-    """Part of the index."""
-    table = pd.DataFrame(files, columns=FileRow._fields)
-    label_rows = table["label_row"].to_numpy()
-    shown = table.assign(image_id=table["file_id"])[COLUMNS].astype(
-        {column: "Int64" if column in NUMBERS else "int64" if column == "shard" else "str" for column in COLUMNS}
-    )
-    labels = values[label_rows].astype(float)
-    labels[label_rows < 0] = np.nan
-    return pd.concat([shown, pd.DataFrame(labels, columns=[finding.name for finding in findings])], axis=1)
+def _typed(files: pd.DataFrame) -> pd.DataFrame:
+    """Give `COLUMNS` their types, which those of a part alone need not show."""
+    types = {column: "Int64" if column in NUMBERS else "int64" if column == "shard" else "str" for column in COLUMNS}
+    return files.assign(image_id=files["file_id"])[COLUMNS].astype(types)
 
 
 def shard_of(file_id: str, shards: int) -> int:

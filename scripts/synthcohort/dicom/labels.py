@@ -148,9 +148,11 @@ def match(labels: Labels, key: str, files: FileTable) -> tuple[str, int]:
         When no row names a file, when file names are ambiguous, or when rows of one file contradict each other.
     """
     wanted = files.add_labels(name.replace("\\", "/").removeprefix("./").lstrip("/") for name in labels.keys)
-    hits = {column: files.labels_with_file(column) for column in MEANINGS}
-    column = max(hits, key=lambda name: hits[name])  # the first of equals
-    if hits[column] == 0:
+    column, hits = "uid", 0
+    for meaning in MEANINGS:
+        if hits < wanted and (found := files.labels_with_file(meaning)) > hits:  # the first of equals stays
+            column, hits = meaning, found
+    if hits == 0:
         raise UserError(
             f"the label table's column '{key}' ({wanted} different values) names none of the {files.headers} files, "
             "neither by SOP instance UID nor by path below the folder nor by file name; correct 'folder', 'key' or "
@@ -163,8 +165,8 @@ def match(labels: Labels, key: str, files: FileTable) -> tuple[str, int]:
             "use a column with SOP instance UIDs or with paths below the folder."
         )
     _check_repeated(labels, key, files)
-    logger.info("labels: column '%s' holds %s; %d of %d name a file", key, MEANINGS[column], hits[column], wanted)
-    return column, wanted - hits[column]
+    logger.info("labels: column '%s' holds %s; %d of %d name a file", key, MEANINGS[column], hits, wanted)
+    return column, wanted - hits
 
 
 def _check_repeated(labels: Labels, key: str, files: FileTable) -> None:
