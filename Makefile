@@ -21,9 +21,8 @@ readers: $(READY)
 	@test -f results/demo/readers/study.json || { echo "There is no demo yet: make demo"; exit 1; }
 	$(BIN)/synthcohort serve "$$(sed -n 's/^  "id": "\(.*\)",$$/\1/p' results/demo/readers/study.json)"
 
-# One test more than there are cores, as those of SLURM mostly wait.
 test: $(READY) lint
-	$(BIN)/python -m pytest --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder --durations 15
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: $(READY)
 	$(BIN)/ruff check .
