@@ -59,7 +59,6 @@ class FileRow(NamedTuple):
     y: float | None
     x: float | None
     file_id: str
-    status: str
     reason: str
     """Why it is rejected; empty where it is not."""
     patient_id: str
@@ -82,7 +81,7 @@ CREATE TABLE label (key PRIMARY KEY, row) WITHOUT ROWID;
 CREATE TABLE file ({", ".join(FileRow._fields)});
 """
 REJECT_DUPLICATES = """
-UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
+UPDATE file SET reason = ? WHERE number IN (
     SELECT number FROM (
         SELECT number, ROW_NUMBER() OVER (PARTITION BY sop_instance_uid ORDER BY number) AS copy
         FROM file WHERE reason = '' AND sop_instance_uid <> ''
@@ -90,7 +89,7 @@ UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
 )
 """
 REJECT_SLICES = """
-UPDATE file SET status = 'rejected', reason = ? WHERE number IN (
+UPDATE file SET reason = ? WHERE number IN (
     SELECT number FROM (
         SELECT number, ROW_NUMBER() OVER (
             PARTITION BY original_patient, study_uid, series_uid ORDER BY z, y, x, path
@@ -114,8 +113,11 @@ class FileTable:
         self._database = sqlite3.connect("", isolation_level=None)
         # By this alone it is kept out of /tmp: the environment is read when the module is first imported.
         self._database.execute("PRAGMA temp_store_directory = '{}'".format(folder.replace("'", "''")))
-        (kept_in,) = self._database.execute("PRAGMA temp_store_directory").fetchone()
-        assert kept_in == folder
+        if self._database.execute("PRAGMA temp_store_directory").fetchone() != (folder,):
+            raise UserError(
+                "the SQLite of this Python cannot be told where to sort, and what the index sorts names patients; use "
+                "another Python."
+            )
         self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -{CACHE_KB}; {TABLES} BEGIN")
 
     def list_entries(self, entries: Iterable[Entry]) -> int:

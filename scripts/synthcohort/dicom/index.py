@@ -268,7 +268,6 @@ class _Checks:
             y=y,
             x=x,
             file_id=file_id,
-            status=REJECTED if reason else ACCEPTED,
             reason=reason,
             patient_id=self.pseudonyms.patient(header.patient_id) if header.patient_id else "",
             study_id=self.pseudonyms.study(header.study_uid) if header.study_uid else "",
@@ -284,9 +283,10 @@ class _Checks:
 
 
 def _typed(files: pd.DataFrame) -> pd.DataFrame:
-    """Give `COLUMNS` their types, which those of a part alone need not show."""
+    """Give `COLUMNS`, with their types, which those of a part alone need not show."""
+    status = np.where(files["reason"] == "", ACCEPTED, REJECTED)
     types = {column: "Int64" if column in NUMBERS else "int64" if column == "shard" else "str" for column in COLUMNS}
-    return files.assign(image_id=files["file_id"])[COLUMNS].astype(types)
+    return files.assign(status=status, image_id=files["file_id"])[COLUMNS].astype(types)
 
 
 def shard_of(file_id: str, shards: int) -> int:
